@@ -1,0 +1,1 @@
+"""One `nn.Module` a file, thin over the mathematics: what torch lacks or does too slowly."""
