@@ -1,0 +1,51 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from striate.base.errors import ConfigError
+from striate.calculus.lp_pool import lp_pool, lp_pool_pullback
+
+TORCHS = {1: F.lp_pool1d, 2: F.lp_pool2d, 3: F.lp_pool3d}
+sizes = st.lists(st.integers(3, 6), min_size=1, max_size=3)
+powers = st.sampled_from([1.0, 1.5, 2.0, 4.0])
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(sizes, powers, st.integers(1, 3), st.integers(1, 3), st.booleans())
+def test_forward_is_torchs_and_pullback_is_autograds(size, p, kernel, stride, ceil):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2, *size, dtype=torch.float64, generator=g)
+    if p in (1.0, 1.5):
+        x = x.abs()  # elsewhere torch's is not real, or not a norm
+    x.requires_grad_()
+    y = lp_pool(x, p, kernel, stride=stride, ceil_mode=ceil)
+    if not ceil:  # with ceil_mode torch scales the last window up, as if it were whole
+        assert_close(y, TORCHS[len(size)](x, p, kernel, stride), rtol=1e-10, atol=1e-12)
+    dy = torch.randn_like(y)
+    dx = lp_pool_pullback(dy, x, p, kernel, stride=stride, ceil_mode=ceil)
+    assert_close(dx, torch.autograd.grad(y, x, dy)[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_pullback_agrees_with_central_differences_for_both_signs(p):
+    g = torch.Generator().manual_seed(0)
+    x, v = (torch.randn(2, 2, 5, 7, dtype=torch.float64, generator=g) for _ in range(2))
+    dy = torch.randn(lp_pool(x, p, 3, stride=2).shape, dtype=torch.float64, generator=g)
+    up, down = ((dy * lp_pool(x + h * v, p, 3, stride=2)).sum() for h in (1e-6, -1e-6))
+    slope = (lp_pool_pullback(dy, x, p, 3, stride=2) * v).sum()
+    assert_close((up - down) / 2e-6, slope, rtol=1e-6, atol=0)
+
+
+def test_zeros_have_gradient_zero_and_large_numbers_do_not_overflow():
+    x = torch.tensor([[[0.0, 0.0, 3e200, 4e200]]], dtype=torch.float64)
+    assert_close(lp_pool(x, 2.0, 2), torch.tensor([[[0.0, 5e200]]], dtype=torch.float64))
+    dx = lp_pool_pullback(torch.ones(1, 1, 2, dtype=torch.float64), x, 2.0, 2)
+    assert_close(dx, torch.tensor([[[0.0, 0.0, 0.6, 0.8]]], dtype=torch.float64))
+
+
+def test_a_power_below_one_names_the_fix():
+    with pytest.raises(ConfigError, match=r"p must be >= 1 and finite, got 0\.5\.\n  Fix: 1 is the sum"):
+        lp_pool(torch.ones(1, 1, 2), 0.5, 2)
