@@ -1,0 +1,78 @@
+"""`striate`: the commands together, and how errors leave the program.
+
+Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint or model file, 5 numeric, 6 resources,
+130 SIGINT, 143 SIGTERM.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from striate import __version__
+from striate.base.errors import Stopped, StriateError
+from striate.cli.evaluate import evaluate
+from striate.cli.predict import predict
+from striate.cli.resume import resume
+from striate.cli.train import train
+
+COMMANDS = (train, resume, evaluate, predict)
+
+app = typer.Typer(
+    name="striate",
+    help="A convolutional-network system that you can see through: train, judge and use image classifiers.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # half of the start-up time of --help otherwise
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"striate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """Options of every command; `main` reads --debug itself, since it matters when all else has failed."""
+
+
+def main() -> None:
+    """Run the command line; every known error is a sentence and an exit code."""
+    try:
+        app()
+    except (StriateError, Stopped, KeyboardInterrupt, BrokenPipeError, MemoryError, RuntimeError) as error:
+        if "--debug" in sys.argv:
+            raise
+        sys.exit(_explain(error))
+
+
+def _explain(error: BaseException) -> int:
+    match error:
+        case StriateError():
+            _say(f"{type(error).__name__}: {error}")
+            return error.exit_code
+        case Stopped():
+            _say(str(error))
+            return error.exit_code
+        case KeyboardInterrupt():
+            _say("stopped by SIGINT before training began; nothing to resume")
+            return 130
+        case BrokenPipeError():
+            sys.stderr.close()  # whoever read our output has gone: nobody is left to tell
+            return 0
+    if isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error):
+        _say("ResourceError: out of memory.\n  Fix: try a smaller batch_size, or smaller pictures")
+        return 6
+    raise error
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,58 @@
+"""Results as text for people."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from striate.evaluate.classification import Classification
+    from striate.experiment.outcome import Outcome
+
+MATRIX_CLASSES = 20  # with more, a confusion matrix does not fit a terminal
+
+
+def summary(outcome: "Outcome") -> str:
+    """What `striate train` ends with: how good it is, and what to try next."""
+    run, test = shlex.quote(str(outcome.path)), outcome.test
+    low, high = test.interval
+    sample = next(iter(sorted((outcome.path / "samples").glob("*.png"))), None)
+    picture = shlex.quote(str(sample)) if sample else "PICTURE.png"
+    return (
+        f"test accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) on {test.count:,} pictures it never saw\n"
+        f"validation accuracy {outcome.validation_accuracy:.4f}, {outcome.parameters:,} parameters, "
+        f"{outcome.epochs} epochs in {outcome.train_seconds:.1f} s\n"
+        f"report: {outcome.path / 'report.html'}\n\n"
+        f"Next:\n"
+        f"  striate predict {run} {picture}\n"
+        f"  striate evaluate {run}\n"
+        f"  striate train {shlex.quote(str(outcome.path / 'recipe.toml'))} lr=0.02"
+    )
+
+
+def classification_text(result: "Classification") -> str:
+    """Accuracy, a line a class, and the confusion matrix where it fits."""
+    low, high = result.interval
+    width = max(5, *(len(entry.name) for entry in result.per_class))
+    lines = [
+        f"accuracy {result.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) on {result.count:,} pictures, "
+        f"loss {result.loss:.4f}",
+        "",
+        f"{'class':<{width}}  precision  recall      F1  pictures",
+    ]
+    lines += [
+        f"{entry.name:<{width}}  {_share(entry.precision):>9}  {_share(entry.recall):>6}  {_share(entry.f1):>6}  {entry.count:>8,}"
+        for entry in result.per_class
+    ]
+    if len(result.per_class) <= MATRIX_CLASSES:
+        lines += ["", "confusion: a row is the class, a column what it was taken for", *_matrix(result, width)]
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _matrix(result: "Classification", width: int) -> list[str]:
+    cell = max(4, *(len(str(count)) + 1 for row in result.confusion for count in row))
+    head = " " * width + "".join(f"{entry.name[: cell - 1]:>{cell}}" for entry in result.per_class)
+    rows = zip(result.per_class, result.confusion, strict=True)
+    return [head, *(f"{entry.name:<{width}}" + "".join(f"{count or '.':>{cell}}" for count in row) for entry, row in rows)]

@@ -1,0 +1,1 @@
+"""The bundle (weights, preprocessing, classes, card) and the predictor that reads it."""

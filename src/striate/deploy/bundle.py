@@ -1,0 +1,158 @@
+"""The bundle: one folder that cannot disagree with its training.
+
+    config.json         architecture, preprocessing, classes, data fingerprint, versions
+    model.safetensors   weights
+    README.md           model card
+    SHA256SUMS          digests of the three, checked before anything is used
+
+Nothing in it is code: the loader builds only what the catalogue of networks names, and compares names,
+types and shapes of all tensors with the network before it reads one.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from striate.base.errors import ModelFileError, StriateError
+from striate.base.files import digest, replace_folder, resource_errors, write, write_json
+from striate.data.preprocess import Preprocess
+from striate.models.catalogue import build
+
+FORMAT = 1
+FILES = ("config.json", "model.safetensors", "README.md")
+
+
+class Architecture(BaseModel):
+    """The arguments of `striate.build`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    num_classes: int = Field(ge=2)
+    in_channels: int = Field(ge=1)
+    image_size: int = Field(ge=1)
+
+    def build(self) -> nn.Module:
+        """The network, with weights that are not trained."""
+        return build(
+            self.name, num_classes=self.num_classes, in_channels=self.in_channels, image_size=self.image_size
+        )
+
+
+class Config(BaseModel):
+    """What config.json holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal[1] = FORMAT
+    task: Literal["classify"] = "classify"
+    architecture: Architecture
+    preprocess: dict[str, Any]
+    classes: tuple[str, ...]
+    data_fingerprint: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A network with everything that prediction needs.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        preprocess: decoded picture -> input.
+        config: what config.json says.
+    """
+
+    model: nn.Module
+    preprocess: Preprocess
+    config: Config
+
+
+def save_bundle(folder: Path, bundle: Bundle, card: str) -> None:
+    """Write a bundle; an older one in its place is kept until the new one is complete.
+
+    Raises:
+        ResourceError: it could not be written.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    with resource_errors(folder, sum(tensor.nbytes for tensor in tensors.values())):
+        try:
+            temporary.mkdir(parents=True)
+            write_json(temporary / "config.json", bundle.config.model_dump(mode="json"))
+            write(temporary / "model.safetensors", save(tensors, metadata={"format": "pt"}))
+            write(temporary / "README.md", card)
+            write(temporary / "SHA256SUMS", "".join(f"{digest(temporary / name)}  {name}\n" for name in FILES))
+            replace_folder(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle after comparing it with its digests.
+
+    Raises:
+        ModelFileError: missing, altered, or not a bundle.
+    """
+    _check_digests(folder)
+    try:
+        config = Config.model_validate_json((folder / "config.json").read_bytes())
+        preprocess = Preprocess.from_dict(config.preprocess)
+        model = config.architecture.build()
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise _not_ours(folder / "config.json", str(error).splitlines()[0]) from error
+    except StriateError as error:
+        raise _not_ours(folder / "config.json", f"{error.where}: {error.what} = {error.got}") from error
+    _load_weights(model, folder / "model.safetensors")
+    return Bundle(model=model.eval(), preprocess=preprocess, config=config)
+
+
+def _check_digests(folder: Path) -> None:
+    sums = folder / "SHA256SUMS"
+    try:
+        lines = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise _not_ours(sums, "missing or unreadable") from error
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            raise _not_ours(path, "missing")
+        if digest(path) != lines.get(name):
+            raise ModelFileError(
+                "bundle",
+                str(path),
+                "whole and unaltered",
+                got="a checksum that does not match",
+                fix="copy the bundle again, or make it anew from its run with `striate resume`",
+            )
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    expected = {name: (tuple(t.shape), t.dtype) for name, t in model.state_dict().items()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
+            if found != {name: shape for name, (shape, _) in expected.items()}:
+                raise _not_ours(path, "tensors of another network")
+            tensors = {name: file.get_tensor(name) for name in found}
+    except SafetensorError as error:
+        raise _not_ours(path, str(error)) from error
+    if any(tensors[name].dtype != dtype for name, (_, dtype) in expected.items()):
+        raise _not_ours(path, "numbers of another type")
+    model.load_state_dict(tensors)
+
+
+def _not_ours(path: Path, found: str) -> ModelFileError:
+    return ModelFileError(
+        "bundle",
+        str(path),
+        "part of a model of this program",
+        got=found,
+        fix="give a run folder or its `model` folder, as `striate train` writes them",
+    )

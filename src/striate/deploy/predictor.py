@@ -1,0 +1,161 @@
+"""From a picture to a class: the same decode, resize and normalise as in training."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from striate.base.errors import DataError, ModelFileError
+from striate.data.decode import DecodeFault, Fault, decode
+from striate.data.picture import fit
+from striate.deploy.bundle import Bundle, load_bundle
+
+Picture = Path | str | bytes | Image.Image | np.ndarray
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a picture is taken for.
+
+    Args:
+        path: the file, or "" for a picture given as such.
+        class_name: the most probable class.
+        probability: of that class, in [0, 1].
+        top: the most probable classes with their probabilities, best first.
+    """
+
+    path: str
+    class_name: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "path": self.path,
+            "class": self.class_name,
+            "probability": self.probability,
+            "top": [{"class": name, "probability": probability} for name, probability in self.top],
+        }
+
+
+class Predictor:
+    """A trained network that takes picture files.
+
+    Args:
+        bundle: network, preprocessing and classes.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.classes = bundle.config.classes
+
+    def predict(self, picture: Picture, top: int = 5) -> Prediction:
+        """Classify one picture: a path, a file's bytes, a Pillow image or a uint8 array (H W or H W C).
+
+        Raises:
+            DataError: it does not decode.
+        """
+        try:
+            (prediction,) = self._predict([(picture, self._fit(picture))], top)
+        except DecodeFault as fault:
+            raise DataError(
+                "predict", "picture", "a picture", got=fault, fix="give a JPEG or PNG file that other programs can open"
+            ) from fault
+        return prediction
+
+    def sort_out(self, paths: Iterable[Path], top: int = 5) -> tuple[list[Prediction], list[Fault]]:
+        """Classify files, in order, and list those that do not decode; nothing is substituted."""
+        faults: list[Fault] = []
+
+        def readable() -> Iterator[tuple[Path, np.ndarray]]:
+            for path in paths:
+                try:
+                    yield path, self._fit(path)
+                except DecodeFault as fault:
+                    faults.append(fault.fault)
+
+        return list(self._predict(readable(), top)), faults
+
+    def _predict(self, fitted: Iterable[tuple[Picture, np.ndarray]], top: int) -> Iterator[Prediction]:
+        remaining = iter(fitted)
+        while batch := list(islice(remaining, BATCH)):
+            images = torch.from_numpy(np.stack([image for _, image in batch]))
+            for (picture, _), row in zip(batch, self.probabilities(images), strict=True):
+                yield self._prediction(picture, row, top)
+
+    def probabilities(self, images: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B classes"]:
+        """Softmax of the logits for pictures that are fitted to the network's size."""
+        with torch.inference_mode():
+            model = self.bundle.model.to(memory_format=torch.channels_last)
+            return model(self.bundle.preprocess.to_input(images)).double().softmax(1)
+
+    def _fit(self, picture: Picture) -> np.ndarray:
+        if isinstance(picture, str | Path):
+            decoded: Image.Image | np.ndarray = decode(Path(picture))
+        elif isinstance(picture, bytes):
+            decoded = decode(picture)
+        else:
+            decoded = picture
+        return fit(decoded, self.bundle.preprocess.picture)
+
+    def _prediction(self, picture: Picture, row: Tensor, top: int) -> Prediction:
+        values, numbers = row.topk(min(top, len(self.classes)))
+        ranked = tuple(
+            (self.classes[number], value) for number, value in zip(numbers.tolist(), values.tolist(), strict=True)
+        )
+        path = str(picture) if isinstance(picture, str | Path) else ""
+        return Prediction(path=path, class_name=ranked[0][0], probability=ranked[0][1], top=ranked)
+
+
+def load(location: str | Path) -> Predictor:
+    """The predictor of a run folder or of a bundle.
+
+    Raises:
+        ModelFileError: no bundle there, or it is damaged.
+    """
+    folder = Path(location)
+    if (folder / "config.json").is_file():
+        return Predictor(load_bundle(folder))
+    if (folder / "model" / "config.json").is_file():
+        return Predictor(load_bundle(folder / "model"))
+    unfinished = (folder / "recipe.toml").is_file()
+    raise ModelFileError(
+        "load",
+        str(folder),
+        "a finished run or a bundle",
+        got="a run without a model yet" if unfinished else "no model there",
+        fix=f"finish it with `striate resume {folder}`" if unfinished else "train one with `striate train`",
+    )
+
+
+def pictures_below(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and every picture file below the folders named, in order of their names.
+
+    Raises:
+        DataError: a path does not exist, or nothing is found.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+            )
+        elif path.exists():
+            found.append(path)
+        else:
+            raise DataError("predict", "path", "an existing file or folder", got=path, fix="check the spelling")
+    if not found:
+        raise DataError(
+            "predict", "folder", "one with pictures", got="none found", fix=f"pictures end in {', '.join(sorted(SUFFIXES))}"
+        )
+    return found

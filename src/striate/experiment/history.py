@@ -1,0 +1,111 @@
+"""What a run has seen so far: one row an epoch, and the sums of the epoch under way."""
+
+import csv
+import io
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One line of metrics.csv.
+
+    Args:
+        epoch: 1 for the first.
+        step: updates made at its end.
+        seconds: of training and validation since the run began, pauses left out.
+        lr: of the epoch's last update.
+        train_loss: mean over the epoch's pictures as they were trained on, augmentation and dropout included.
+        validation_loss: mean cross-entropy in nats.
+        validation_accuracy: in [0, 1].
+        images_per_second: training alone.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    lr: float
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    images_per_second: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger is better: accuracy, then the smaller loss; NaN is worst."""
+        accuracy, loss = self.validation_accuracy, self.validation_loss
+        if accuracy != accuracy or loss != loss:
+            return (-1.0, 0.0)
+        return (accuracy, -loss)
+
+
+@dataclass(slots=True)
+class History:
+    """Rows of finished epochs and the sums of the one under way.
+
+    Args:
+        rows: finished epochs.
+        loss_sum: of the pictures seen in this epoch.
+        images: seen in this epoch.
+        train_seconds: of this epoch's updates.
+        seconds: of the whole run.
+        lost: epochs whose checkpoint was found damaged; they cannot be the best.
+    """
+
+    rows: list[EpochRow] = field(default_factory=list)
+    loss_sum: float = 0.0
+    images: int = 0
+    train_seconds: float = 0.0
+    seconds: float = 0.0
+    lost: list[int] = field(default_factory=list)
+
+    @property
+    def best(self) -> EpochRow | None:
+        """The best epoch so far; the earlier one on ties."""
+        whole = (row for row in self.rows if row.epoch not in self.lost)
+        return max(whole, key=lambda row: row.rank, default=None)
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the epoch under way."""
+        return self.images / self.train_seconds if self.train_seconds > 0 else 0.0
+
+    def add_batch(self, loss: float, images: int, seconds: float) -> None:
+        """Count one update."""
+        self.loss_sum += loss * images
+        self.images += images
+        self.train_seconds += seconds
+        self.seconds += seconds
+
+    def end_epoch(self, *, step: int, lr: float, validation_loss: float, validation_accuracy: float) -> EpochRow:
+        """Close the epoch under way."""
+        row = EpochRow(
+            epoch=len(self.rows) + 1,
+            step=step,
+            seconds=self.seconds,
+            lr=lr,
+            train_loss=self.loss_sum / self.images,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            images_per_second=self.images_per_second,
+        )
+        self.rows.append(row)
+        self.loss_sum, self.images, self.train_seconds = 0.0, 0, 0.0
+        return row
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint; Python writes floats so that they read back exactly."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "History":
+        """The inverse of `as_dict`."""
+        return cls(**{**values, "rows": [EpochRow(**row) for row in values["rows"]]})
+
+    def as_csv(self) -> str:
+        """metrics.csv."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [f.name for f in fields(EpochRow)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in self.rows)
+        return text.getvalue()

@@ -1,0 +1,79 @@
+"""Pictures of a run: its curves, its confusion matrix, samples of what the network sees."""
+
+import io
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from striate.evaluate.classification import Classification
+from striate.experiment.history import EpochRow
+
+BLUE, ORANGE, GREY = "#2563a8", "#d9731a", "#7a7a7a"
+NAMED_CLASSES = 40  # with more, names and numbers in the matrix could not be read
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # no pyplot: no window system, no global state
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def curves(rows: list[EpochRow]) -> bytes:
+    """Losses, validation accuracy and learning rate over the epochs, as PNG."""
+    figure = _figure(9, 3.4)
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [row.epoch for row in rows]
+    mark = "o" if len(rows) < 30 else None
+    loss.plot(epochs, [row.train_loss for row in rows], color=BLUE, marker=mark, ms=3, label="training")
+    loss.plot(epochs, [row.validation_loss for row in rows], color=ORANGE, marker=mark, ms=3, label="validation")
+    loss.set(xlabel="epoch", ylabel="loss, nats", yscale="log")
+    loss.legend(frameon=False)
+    accuracy.plot(epochs, [row.validation_accuracy for row in rows], color=ORANGE, marker=mark, ms=3)
+    best = max(rows, key=lambda row: row.rank)
+    accuracy.axvline(best.epoch, color=GREY, lw=0.8, ls=":")
+    accuracy.set(xlabel="epoch", ylabel="validation accuracy", title=f"best {best.validation_accuracy:.4f}, epoch {best.epoch}")
+    rate = accuracy.twinx()
+    rate.plot(epochs, [row.lr for row in rows], color=GREY, lw=0.8)
+    rate.set_ylabel("learning rate", color=GREY)
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.25)
+        axes.spines[["top"]].set_visible(False)
+    return _png(figure)
+
+
+def confusion_matrix(result: Classification) -> bytes:
+    """Rows: the class; columns: what it was taken for; shade: share of the row, as PNG."""
+    counts = np.array(result.confusion)
+    names = [entry.name for entry in result.per_class]
+    k = len(names)
+    side = min(12.0, 2.4 + 0.42 * k)
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="taken for", ylabel="is", title=f"accuracy {result.accuracy:.4f} on {result.count} pictures")
+    if k <= NAMED_CLASSES:
+        axes.set_xticks(range(k), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(k), names)
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                dark = share[row, column] > 0.5
+                axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    return _png(figure)
+
+
+def png(image: UInt8[np.ndarray, "C H W"]) -> bytes | None:
+    """One picture as a PNG file; None where PNG has no such channels."""
+    if image.shape[0] not in (1, 3):
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,113 @@
+"""Where a run stands: to a checkpoint and back, bit for bit."""
+
+from typing import Any
+
+from striate.base.errors import ConfigError, DataError, ModelFileError
+from striate.experiment.history import History
+from striate.experiment.run_folder import RunFolder
+from striate.experiment.wiring import Wired
+from striate.training.checkpoint import Checkpoint, newest, save_checkpoint
+from striate.training.optimisers import optimizer_tensors, restore_optimizer
+
+MODEL, OPTIMIZER = "model.", "optimizer."
+
+
+def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
+    """Write a checkpoint and the metrics that belong to it.
+
+    Raises:
+        ResourceError: it could not be written; the former checkpoint is intact.
+    """
+    state, best = wired.state, history.best
+    tensors = {MODEL + name: tensor for name, tensor in state.model.state_dict().items()}
+    tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
+    checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
+    save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
+    folder.write("metrics.csv", history.as_csv())
+
+
+def _record(wired: Wired, history: History) -> dict[str, Any]:
+    return {
+        "history": history.as_dict(),
+        "recipe": wired.recipe.model_dump(mode="json", exclude={"execution"}),
+        "fingerprint": wired.dataset.fingerprint,
+        "classes": list(wired.dataset.classes),
+        "device": wired.plan.device,
+        "threads": wired.plan.threads,
+    }
+
+
+def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str]]:
+    """Put network, optimiser and history where the newest whole checkpoint has them.
+
+    Returns:
+        The history, and what the user should know, a line each.
+
+    Raises:
+        ModelFileError: no checkpoint is whole, or it belongs to another network.
+        DataError: the data are not those of the checkpoint.
+        ConfigError: the recipe was changed since.
+    """
+    checkpoint, faults = newest(folder.checkpoints)
+    record = checkpoint.record
+    _compare(record, wired)
+    notes = [f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults]
+    if (record["device"], record["threads"]) != (wired.plan.device, wired.plan.threads):
+        notes.append(
+            f"was trained on {record['device']} with {record['threads']} threads, goes on on {wired.plan.device} with "
+            f"{wired.plan.threads}: equal up to rounding, not bit for bit"
+        )
+    load_weights(wired, checkpoint)
+    restore_optimizer(wired.state.optimizer, _part(checkpoint, OPTIMIZER))
+    wired.state.step = checkpoint.step
+    return History.from_dict(record["history"]), notes
+
+
+def load_weights(wired: Wired, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's weights into the network.
+
+    Raises:
+        ModelFileError: they belong to another network.
+    """
+    try:
+        wired.state.model.load_state_dict(_part(checkpoint, MODEL))
+    except RuntimeError as error:
+        raise ModelFileError(
+            "resume",
+            "checkpoint",
+            "of this network",
+            got="tensors of another",
+            fix="put back the recipe.toml that the run was started with",
+        ) from error
+
+
+def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)
+    }
+
+
+def _compare(record: dict[str, Any], wired: Wired) -> None:
+    if record["fingerprint"] != wired.dataset.fingerprint:
+        then, now = tuple(record["classes"]), wired.dataset.classes
+        got = "other pictures or labels" if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
+        raise DataError(
+            "resume", "data", "those the run was started with", got=got, fix="put the data back, or start a new run"
+        )
+    before, after = _flat(record["recipe"]), _flat(wired.recipe.model_dump(mode="json", exclude={"execution"}))
+    changed = [f"{key} {before.get(key)} -> {value}" for key, value in after.items() if before.get(key) != value]
+    if changed:
+        raise ConfigError(
+            "resume",
+            "recipe.toml",
+            "the one the run was started with",
+            got="; ".join(changed),
+            fix="put it back, or start a new run with `striate train` and this recipe",
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

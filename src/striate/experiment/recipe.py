@@ -1,0 +1,261 @@
+"""A run is one typed recipe: TOML in, the same TOML out; an unknown key is an error that names the nearest."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from striate.base.errors import ConfigError
+
+DEFAULT_LR = {"sgd": 0.05, "adamw": 0.002}
+DEFAULT_MOMENTUM = 0.9
+
+
+class Table(BaseModel):
+    """A frozen table of the recipe that knows all its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Split(Table):
+    """How data that brings no split is divided, class by class.
+
+    Args:
+        validation_fraction: share of the training pictures that choose the best epoch, in (0, 0.9].
+        test_fraction: share of all pictures that judge the result once, in (0, 0.9].
+        skip_bad: leave out files that do not decode, and list them, instead of refusing.
+    """
+
+    validation_fraction: float = Field(default=0.1, gt=0, le=0.9)
+    test_fraction: float = Field(default=0.2, gt=0, le=0.9)
+    skip_bad: bool = False
+
+
+class Preprocess(Table):
+    """From a decoded picture to the network's input.
+
+    Args:
+        image_size: side of the square input in pixels; none is the network's own.
+        normalise: "measured" takes mean and standard deviation of the training split, "none" leaves [0, 1].
+    """
+
+    image_size: int | None = Field(default=None, ge=1)
+    normalise: Literal["measured", "none"] = "measured"
+
+
+class Augment(Table):
+    """Random changes of the training pictures, drawn per (seed, epoch, picture).
+
+    Args:
+        shift: up to so many pixels in each direction, black where nothing was.
+        flip: mirror left and right with probability 1/2; wrong for digits and letters.
+    """
+
+    shift: int = Field(default=2, ge=0)
+    flip: bool = False
+
+
+class Loss(Table):
+    """Cross-entropy.
+
+    Args:
+        label_smoothing: share of the target spread evenly over all classes, in [0, 1) (arXiv:1512.00567, section 7).
+    """
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Regularise(Table):
+    """Against learning by heart.
+
+    Args:
+        dropout: share of features dropped in training where the network drops any, in [0, 1).
+    """
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Schedule(Table):
+    """Learning rate over the run.
+
+    Args:
+        name: "cosine" falls to 0 at the end; "constant" stays.
+        warmup_epochs: the rise at the start, in epochs, may be a fraction.
+    """
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = Field(default=0.5, ge=0)
+
+
+class Execution(Table):
+    """How the steps are run; changes results by no more than rounding.
+
+    Args:
+        engine: "torch"; "auto" picks.
+        device: "auto" takes a GPU when there is one.
+        threads: CPU threads; 0 is torch's own choice.
+        checkpoint_seconds: a checkpoint at every epoch's end and, within long epochs, this often.
+    """
+
+    engine: Literal["auto", "torch"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=0, ge=0)
+    checkpoint_seconds: float = Field(default=60.0, gt=0)
+
+
+class Recipe(Table):
+    """Everything that decides a run.
+
+    Args:
+        task: "classify".
+        data: "digits", a folder of IDX files, an .npz, a folder of class folders.
+        model: the name of a network.
+        epochs: passes over the training split.
+        batch_size: pictures an update.
+        lr: peak learning rate; left out, 0.05 for sgd and 0.002 for adamw.
+        optimizer: "sgd" or "adamw".
+        momentum: of sgd, in [0, 1); left out, 0.9.
+        weight_decay: pull of weights to zero, biases and normalisation apart.
+        seed: every random number of the run is a pure function of it.
+    """
+
+    task: Literal["classify"] = "classify"
+    data: str = "digits"
+    model: str = "lenet5"
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    lr: float = Field(default=DEFAULT_LR["sgd"], gt=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**56)
+    split: Split = Split()
+    preprocess: Preprocess = Preprocess()
+    augment: Augment = Augment()
+    loss: Loss = Loss()
+    regularise: Regularise = Regularise()
+    schedule: Schedule = Schedule()
+    execution: Execution = Execution()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_optimizer(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        optimizer = values.get("optimizer", "sgd")
+        filled = dict(values)
+        if optimizer in DEFAULT_LR:
+            filled.setdefault("lr", DEFAULT_LR[optimizer])
+        if optimizer == "sgd" and filled.get("momentum") is None:
+            filled["momentum"] = DEFAULT_MOMENTUM
+        return filled
+
+    @model_validator(mode="after")
+    def _no_option_without_effect(self) -> "Recipe":
+        if self.optimizer != "sgd" and self.momentum is not None:
+            raise ConfigError(
+                "recipe",
+                "momentum",
+                "left out where it means nothing",
+                got=f"{self.momentum} with optimizer {self.optimizer}",
+                fix="remove momentum, or use optimizer sgd",
+            )
+        return self
+
+    def as_toml(self) -> str:
+        """The recipe as TOML that `read_recipe` takes back unchanged."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def parse_recipe(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from plain values.
+
+    Raises:
+        ConfigError: unknown key, wrong type or out of range; all of them, each with what would do.
+    """
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def _explain(error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    ours = first.get("ctx", {}).get("error")
+    if isinstance(ours, ConfigError):
+        return ours
+    path = ".".join(str(part) for part in first["loc"]) or "recipe"
+    if first["type"] == "extra_forbidden":
+        known = known_keys()
+        near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)
+        return ConfigError("recipe", "key", "a known one", got=path, fix=f"did you mean {near[0]}?")
+    must = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    others = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
+    return ConfigError("recipe", path, must, got=first["input"], fix=f"change {path} in the recipe or on the command line{others}")
+
+
+def known_keys(table: type[Table] = Recipe, prefix: str = "") -> list[str]:
+    """Every key of the recipe, dotted.
+
+    >>> known_keys()[:3]
+    ['task', 'data', 'model']
+    """
+    keys: list[str] = []
+    for name, field in table.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Table):
+            keys += known_keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) -> Recipe:
+    """A recipe from a TOML file, with dotted keys set anew.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a value does not fit.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError(
+                "recipe", str(path), "a readable file", got=error.strerror, fix="check the path; recipes end in .toml"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                "recipe", str(path), "TOML", got=error, fix="correct that line, or start from a run's recipe.toml"
+            ) from None
+    for key, value in overrides:
+        _set(values, key, value)
+    return parse_recipe(values)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *tables, name = key.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError("recipe", key, "a known key", got=f"{table} is not a table", fix="see `striate train --help`")
+    values[name] = value
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`key=value` from the command line; the value is TOML, or else a plain string.
+
+    >>> parse_override("schedule.warmup_epochs=2"), parse_override("optimizer=adamw")
+    (('schedule.warmup_epochs', 2), ('optimizer', 'adamw'))
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError("train", "argument", "RECIPE.toml or key=value", got=text, fix="for example lr=0.01")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value

@@ -1,0 +1,138 @@
+"""From a recipe to the parts that train: data, preprocessing, network, optimiser, schedule, loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.base.errors import ConfigError
+from striate.data.augment import Augment
+from striate.data.dataset import Dataset, prepare
+from striate.data.picture import Picture
+from striate.data.preprocess import Preprocess
+from striate.data.source import Source
+from striate.data.statistics import mean_std
+from striate.deploy.bundle import Architecture
+from striate.experiment.recipe import Recipe
+from striate.models.catalogue import build, card
+from striate.training.engine import TrainState
+from striate.training.optimisers import OPTIMISERS
+from striate.training.plan import Plan
+from striate.training.schedules import SCHEDULES, Schedule
+
+PAPER_PAD = 2  # pixels: LeCun et al. 1998 put the 28x28 digits in the middle of 32x32
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """Everything a run needs, built and placed.
+
+    Args:
+        recipe: what was asked for.
+        dataset: splits of uint8 pictures.
+        preprocess: uint8 picture -> input.
+        augment: random changes of training pictures.
+        architecture: how to build the network again.
+        plan: what runs the steps.
+        state: network and optimiser before the first update.
+        loss_fn: (logits, labels) -> mean loss.
+        lr_at: learning rate of an update.
+        steps_per_epoch: updates in an epoch, the last partial batch included.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    preprocess: Preprocess
+    augment: Augment
+    architecture: Architecture
+    plan: Plan
+    state: TrainState
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    lr_at: Schedule
+    steps_per_epoch: int
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers of the network."""
+        return sum(p.numel() for p in self.state.model.parameters() if p.requires_grad)
+
+
+def picture_of(recipe: Recipe, source: Source) -> Picture:
+    """The uint8 picture that training and prediction bring everything to.
+
+    Pictures that all lack the same few pixels on each side are put in the middle of black, as the paper
+    did with its digits; all others are resized.
+    """
+    size = recipe.preprocess.image_size or card(recipe.model).image_size
+    if source.size is not None and source.size[0] == source.size[1]:
+        lacking = size - source.size[0]
+        if lacking % 2 == 0 and 0 < lacking <= 2 * PAPER_PAD:
+            return Picture(source.channels, *source.size, pad=lacking // 2)
+    return Picture(source.channels, size, size)
+
+
+def prepare_data(recipe: Recipe, source: Source, progress: Callable[[int, int], None] | None = None) -> Dataset:
+    """Read and split the data as the recipe says."""
+    split = recipe.split
+    return prepare(
+        source,
+        picture_of(recipe, source),
+        seed=recipe.seed,
+        validation_fraction=split.validation_fraction,
+        test_fraction=split.test_fraction,
+        skip_bad=split.skip_bad,
+        progress=progress,
+    )
+
+
+def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
+    """Build and place what trains.
+
+    Raises:
+        ConfigError: options that do not fit the data or the network.
+    """
+    picture = picture_of(recipe, source)
+    mean, std = (0.0,) * picture.channels, (1.0,) * picture.channels
+    if recipe.preprocess.normalise == "measured":
+        mean, std = mean_std(dataset.train.images)
+    architecture = Architecture(
+        name=recipe.model,
+        num_classes=len(dataset.classes),
+        in_channels=picture.channels,
+        image_size=picture.height + 2 * picture.pad,
+    )
+    if recipe.augment.shift >= picture.height:
+        raise ConfigError(
+            "augment", "shift", f"below the picture's {picture.height} pixels", got=recipe.augment.shift, fix="2 is usual"
+        )
+    model = plan.place(_network(recipe, architecture))
+    steps_per_epoch = ceil(len(dataset.train.labels) / recipe.batch_size)
+    total = recipe.epochs * steps_per_epoch
+    warmup = min(total, round(recipe.schedule.warmup_epochs * steps_per_epoch))
+    optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
+    return Wired(
+        recipe=recipe,
+        dataset=dataset,
+        preprocess=Preprocess(picture, mean, std),
+        augment=Augment(shift=recipe.augment.shift, flip=recipe.augment.flip),
+        architecture=architecture,
+        plan=plan,
+        state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
+        loss_fn=partial(F.cross_entropy, label_smoothing=recipe.loss.label_smoothing),
+        lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _network(recipe: Recipe, architecture: Architecture) -> nn.Module:
+    return build(
+        architecture.name,
+        num_classes=architecture.num_classes,
+        in_channels=architecture.in_channels,
+        image_size=architecture.image_size,
+        dropout=recipe.regularise.dropout,
+        seed=recipe.seed,
+    )

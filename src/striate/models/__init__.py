@@ -1,0 +1,1 @@
+"""Whole networks, one family a file, and one visible dict from name to builder."""

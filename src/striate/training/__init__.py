@@ -1,0 +1,1 @@
+"""The loop as a generator, optimisers, schedules, checkpoints.  Knows no dataset, no model, no logger."""

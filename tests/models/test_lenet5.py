@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from striate.base.errors import ConfigError
+from striate.models.catalogue import MODELS, build
+
+
+def test_lenet5_has_61706_parameters_and_416520_macs():
+    model = build("lenet5")
+    assert sum(p.numel() for p in model.parameters()) == 61_706
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 1, 32, 32))
+    assert counter.get_total_flops() == 2 * 416_520
+
+
+@pytest.mark.parametrize("image_size", [20, 21, 32, 33, 64])
+@pytest.mark.parametrize("in_channels", [1, 3, 5])
+def test_any_size_from_20_pixels_and_any_channels_fit(image_size, in_channels):
+    model = build("lenet5", num_classes=3, in_channels=in_channels, image_size=image_size)
+    assert model(torch.zeros(2, in_channels, image_size, image_size)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 19}, "image_size must be >= 20 pixels, got 19"),
+        ({"num_classes": 1}, "num_classes must be >= 2, got 1"),
+        ({"in_channels": 0}, "in_channels must be >= 1, got 0"),
+        ({"dropout": 1.5}, r"p must be a probability in \[0, 1\], got 1.5"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        build("lenet5", **options)
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(ConfigError, match="got lenet6\\.\n  Fix: try lenet5"):
+        build("lenet6")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_are_a_function_of_the_seed_and_of_nothing_else(name):
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    one, two, other = build(name, seed=5), build(name, seed=5), build(name, seed=6)
+    assert torch.equal(before, torch.random.get_rng_state())
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_weights_have_hes_variance_and_biases_are_zero():
+    linear = build("lenet5").classifier[1]
+    assert linear.weight.var().item() == pytest.approx(2 / linear.in_features, rel=0.03)
+    assert not linear.bias.any()
