@@ -1,6 +1,8 @@
 """Batches of a split: their order and their draws are functions of (seed, epoch), so any batch can be the first.
 
-order of an epoch: the samples sorted by word_0 2^32 + word_1 of philox(key = (seed, ORDER), counter = (sample, epoch, 0, 0)).
+order of an epoch: the samples, sorted by word_0 2^32 + word_1 (as a signed number) of
+
+    philox(key = (seed, ORDER), counter = (sample, epoch, 0, 0))
 """
 
 from collections.abc import Iterator
@@ -64,7 +66,8 @@ def training_batches(
     assert first >= 0
     order = epoch_order(len(split), seed, epoch)
     draws = draw(augment, seed, epoch, np.arange(len(split), dtype=np.int64))
-    for samples in order[first * batch_size :].split(batch_size):
+    for start in range(first * batch_size, len(split), batch_size):
+        samples = order[start : start + batch_size]
         images = _rows(split.images, samples)
         images = images if augment.changes_nothing else apply(images, draws[samples])
         yield preprocess.to_input(images.to(device)), split.labels[samples].to(device)
@@ -82,6 +85,7 @@ def evaluation_batches(
 
 def _rows(images: UInt8[Tensor, "N C H W"], samples: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
     """The chosen pictures, copied as whole rows in the order in which they lie in memory."""
+    samples = samples.to(images.device)
     if images.is_contiguous():
         return images.index_select(0, samples)
     return images.permute(0, 2, 3, 1).index_select(0, samples).permute(0, 3, 1, 2)

@@ -94,8 +94,9 @@ class DecodeFault(Exception):  # noqa: N818 - the project's word for what `Fault
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its picture before decoding: whether it is grey, and (height, width) as it is shown."""
+    """What a file says of its picture before decoding: format, whether it is grey, (height, width) as shown."""
 
+    format: str
     grey: bool
     size: tuple[int, int]
 
@@ -144,7 +145,7 @@ def header(path: Path, name: str | None = None) -> Header:
     name = name if name is not None else str(path)
     with _opened(path, name) as file:
         image = _parse(file, name)
-        return Header(image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
+        return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
 
 
 @contextmanager

@@ -3,10 +3,27 @@
 SNIFF_BYTES = 512  # enough for every mark below and for the comments before a page's first tag
 
 SUPPORTED = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm", ".svg", ".eps", ".psd", ".jp2", ".jxl", ".heic", ".avif", ".exr", ".hdr")
-)  # names that promise a picture, whether we can read it or not
+# What a name promises, whether we can read it or not.
+FORMAT_OF_SUFFIX = {
+    f".{suffix}": name
+    for name, suffixes in {
+        "JPEG": "jpg jpeg jpe jfif",
+        "PNG": "png apng",
+        "BMP": "bmp dib",
+        "GIF": "gif",
+        "WEBP": "webp",
+        "TIFF": "tif tiff",
+        "PPM": "ppm pgm pbm pnm",
+        "EPS": "eps",
+        "SVG": "svg",
+        "PSD": "psd",
+        "JPEG 2000": "jp2",
+        "JPEG XL": "jxl",
+        "HEIF": "heic heif",
+        "AVIF": "avif",
+    }.items()
+    for suffix in suffixes.split()
+}
 
 _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),

@@ -62,14 +62,14 @@ def fit(image: Image.Image | UInt8[np.ndarray, "..."], picture: Picture) -> Byte
         DataError: the channel count cannot be converted.
     """
     if isinstance(image, Image.Image) and image.mode not in ("L", "RGB"):
-        raise DataError(
-            "fit", "the image", "of mode L or RGB", got=image.mode, fix="decode it with striate.data.decode"
-        )
+        fix = "decode it with striate.data.decode.decode"
+        raise DataError("fit", "the image", "of mode L or RGB", got=image.mode, fix=fix)
     pixels = np.asarray(image)
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     planes = _resize(_to_channels(planes, picture.channels), picture.height, picture.width)
-    repeated = np.broadcast_to(planes, (picture.channels, *planes.shape[1:]))
-    return np.ascontiguousarray(repeated)
+    if len(planes) < picture.channels:
+        planes = np.repeat(planes, picture.channels, axis=0)
+    return np.ascontiguousarray(planes)
 
 
 def _to_channels(planes: Bytes3, channels: int) -> Bytes3:

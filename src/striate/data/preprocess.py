@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
@@ -54,8 +55,9 @@ class Preprocess:
         assert (C, h, w) == self.picture.shape, f"{(C, h, w)} is not the picture's {self.picture.shape}"
         p = self.picture.pad
         shape = (B, C, h + 2 * p, w + 2 * p)
-        make = torch.zeros if p else torch.empty
-        x = make(shape, device=images.device, memory_format=torch.channels_last)
+        x = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
+        if p:
+            x.zero_()
         x[:, :, p : p + h, p : p + w].copy_(images)  # the one conversion; exact
         self._normalise(x)
         return x
@@ -67,8 +69,9 @@ class Preprocess:
         # In memory a row is W times C numbers: one long row vectorises where C numbers at a time would not.
         rows = x.permute(0, 2, 3, 1).flatten(2)  # B H WC, a view
         width = x.shape[3]
-        rows.sub_(torch.tensor([255 * m for m in self.mean] * width, device=x.device))
-        rows.mul_(torch.tensor([1 / (255 * s) for s in self.std] * width, device=x.device))
+        mean, std = (np.tile(values, width) for values in (self.mean, self.std))  # WC
+        rows.sub_(torch.from_numpy((255 * mean).astype(np.float32)).to(x.device))
+        rows.mul_(torch.from_numpy((1 / (255 * std)).astype(np.float32)).to(x.device))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers for a JSON file; `from_dict` takes them back."""

@@ -4,13 +4,14 @@ In each class the samples are ranked by word_0, word_1 of philox(key = (seed, SP
 the first max(1, min(n - 1, round(fraction n))) of its n are taken, a class of one sample stays whole.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Int64
 
 from striate.base.errors import ConfigError
 from striate.base.random import Purpose, key, philox
-
-Indices = Int64[np.ndarray, " K"]
+from striate.data.samples import Samples
 
 
 def stratified(
@@ -42,3 +43,28 @@ def stratified(
     place = sample - np.repeat(first, counts)  # rank of each within its class
     taken = np.sort(ranked[place < np.repeat(take, counts)])
     return np.setdiff1d(sample, taken, assume_unique=True), taken
+
+
+def divide(
+    parts: Mapping[str, Samples], *, seed: int, validation_fraction: float, test_fraction: float
+) -> tuple[Samples, Samples, Samples, tuple[str, ...]]:
+    """Training, validation and test from what the data brings, and notes on what was taken from where.
+
+    A part that the data brings is left as it is.  What it lacks comes out of training: the test split first, then
+    validation as a fraction of the rest.
+
+    Raises:
+        ConfigError: a fraction that is needed is out of range.
+    """
+    train = parts["all"] if "all" in parts else parts["train"]
+    test, validation = parts.get("test"), parts.get("validation")
+    notes = []
+    if test is None:
+        if validation is not None:
+            notes.append(f"no test split given: {test_fraction:g} of training is kept apart as test")
+        kept, taken = stratified(train.labels, test_fraction, seed, draw=0)
+        train, test = train.pick(kept), train.pick(taken)
+    if validation is None:
+        kept, taken = stratified(train.labels, validation_fraction, seed, draw=1)
+        train, validation = train.pick(kept), train.pick(taken)
+    return train, validation, test, tuple(notes)

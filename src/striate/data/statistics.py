@@ -36,8 +36,8 @@ def mean_std(images: UInt8[Tensor, "N C H W"]) -> tuple[tuple[float, ...], tuple
 def _moments(images: UInt8[Tensor, "N C H W"]) -> tuple[list[int], list[int]]:
     sums = torch.zeros(images.shape[1], dtype=torch.int64, device=images.device)
     squares = torch.zeros_like(sums)
-    for part in images.split(_CHUNK):
-        wide = part.to(torch.int32)
+    for start in range(0, len(images), _CHUNK):
+        wide = images[start : start + _CHUNK].to(torch.int32)
         sums += wide.sum((0, 2, 3), dtype=torch.int64)
         squares += wide.square_().sum((0, 2, 3), dtype=torch.int64)
     return sums.tolist(), squares.tolist()
