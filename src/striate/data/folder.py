@@ -1,0 +1,174 @@
+"""A folder of class folders with pictures of any size, in one of three layouts.
+
+    root/<class>/…/picture                    one part, "all"
+    root/<train|val|test>/<class>/…/picture   parts by folder (training, valid, validation, dev, testing mean the same)
+    root/split.csv                            parts by table, see `table`
+
+The second is taken when every folder is named like a part, or one is named like training and holds folders.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from striate.base.errors import DataError
+from striate.data.decode import DecodeFault, header
+from striate.data.formats import FORMAT_OF_SUFFIX
+from striate.data.samples import SYNONYMS, Named, Source, align
+from striate.data.scan import Aside, folders_in, pictures_in
+from striate.data.table import read_table
+
+TABLE = "split.csv"
+KINDS = (
+    "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF or PPM pictures (with or without train/val/test above), "
+    "a folder of IDX files, or an .npz"
+)
+
+
+def open_folder(root: Path) -> Source:
+    """Find the pictures, their classes and parts; only headers are read.
+
+    Raises:
+        DataError: no class folders, a training class without pictures, an unclear layout, a class that training lacks.
+    """
+    aside = Aside()
+    if (root / TABLE).is_file():
+        return open_table(root / TABLE)
+    folders = folders_in(root, aside)
+    parts = _part_folders(root, folders)
+    notes: list[str] = []
+    if parts:
+        named = {part: _class_folders(root, folder, part, aside, notes) for part, folder in parts.items()}
+        unused = [folder.name for folder in folders if folder not in parts.values()]
+        notes += [f"not used: {', '.join(map(repr, unused))} beside the folders of the parts"] * bool(unused)
+    else:
+        named = {"all": _class_folders(root, root, "all", aside, notes)}
+    return _source(root, root.name, named, notes + _told(aside, root))
+
+
+def open_table(path: Path) -> Source:
+    """Read a table of paths, classes and parts; the paths are relative to its folder.
+
+    Raises:
+        DataError: as `read_table` and `open_folder`.
+    """
+    root, aside = path.parent, Aside()
+    named = read_table(path)
+    listed = {item for samples in named.values() for item in samples.items}
+    rest = [p for folder in folders_in(root, aside) for p in pictures_in(folder, aside) if p not in listed]
+    notes = (
+        [f"{len(rest)} pictures are not in {path.name} and not used, first {_relative(rest[0], root)}"] if rest else []
+    )
+    name = root.name if path.name == TABLE else path.stem
+    return _source(root, name, named, notes + _told(Aside(links=aside.links), root))
+
+
+def _source(root: Path, name: str, named: dict[str, Named], notes: list[str]) -> Source:
+    classes, parts, lacking = align(str(root), named)
+    notes += [
+        f"classes {a!r} and {b!r} differ only in case or in how they are encoded" for a, b in _lookalikes(classes)
+    ]
+    channels, size, misnamed = _look([path for samples in parts.values() for path in samples.items], root)
+    return Source(name, str(root), classes, channels, size, parts, (*notes, *lacking, *misnamed))
+
+
+def _part_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """Part -> folder, empty where the folders are classes."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        part = SYNONYMS.get(folder.name.lower())
+        if part in found:
+            got = f"{found[part].name!r} and {folder.name!r}"
+            raise DataError(str(root), f"the folder for {part}", "one", got=got, fix="merge or rename one of them")
+        if part:
+            found[part] = folder
+    only_parts = bool(folders) and len(found) == len(folders)
+    if not only_parts and not ("train" in found and folders_in(found["train"], Aside())):
+        return {}
+    if "train" not in found:
+        got = f"only {', '.join(folder.name for folder in folders)}"
+        raise DataError(str(root), "a training folder", "there", got=got, fix="add train/<class>/… beside them")
+    return {part: found[part] for part in ("train", "validation", "test") if part in found}
+
+
+def _class_folders(root: Path, folder: Path, part: str, aside: Aside, notes: list[str]) -> Named:
+    """The pictures of one part by class folder."""
+    folders = folders_in(folder, aside)
+    strays = pictures_in(folder, Aside(), deep=False)
+    if not folders:
+        raise _no_class_folders(folder, len(strays), aside)
+    if len(folders) == 1 and folder == root and folders_in(folders[0], Aside()):
+        fix = f"give {folders[0]} if the class folders lie in there"
+        raise DataError(str(root), "the number of class folders", "at least 2", got=f"1 ({folders[0].name!r})", fix=fix)
+    if strays:
+        notes.append(f"{len(strays)} pictures beside class folders are not used, first {_relative(strays[0], root)}")
+    found = [pictures_in(class_folder, aside) for class_folder in folders]
+    _check_empty(root, part, folders, found, notes)
+    nested = sum(len(path.relative_to(folder).parts) > 2 for paths in found for path in paths)
+    if nested:
+        notes.append(f"{nested} pictures lie in folders within class folders; the outermost folder is their class")
+    items = tuple(path for paths in found for path in paths)
+    codes = np.repeat(np.arange(len(found)), [len(paths) for paths in found]).astype(np.int64)
+    names = tuple(_relative(path, root) for path in items)
+    return Named(items, codes, tuple(class_folder.name for class_folder in folders), names)
+
+
+def _check_empty(
+    root: Path, part: str, folders: Sequence[Path], found: Sequence[Sequence[Path]], notes: list[str]
+) -> None:
+    empty = [_relative(folder, root) for folder, paths in zip(folders, found, strict=True) if not paths]
+    if empty and (part in ("all", "train") or len(empty) == len(folders)):
+        got = f"none in {', '.join(map(repr, empty))}"
+        fix = f"put pictures there or remove the folder; accepted: {KINDS}"
+        raise DataError(str(root), "pictures in every class folder", "there", got=got, fix=fix)
+    notes += [f"{name!r} holds no pictures" for name in empty]
+
+
+def _no_class_folders(folder: Path, strays: int, aside: Aside) -> DataError:
+    got = f"none, but {strays} pictures directly in it" if strays else "none"
+    got += f", and {len(aside.links)} links, which are not followed" if aside.links else ""
+    fix = "make one folder a class and move the pictures there" if strays else f"accepted: {KINDS}"
+    return DataError(str(folder), "class folders", "there", got=got, fix=fix)
+
+
+def _look(paths: Sequence[Path], root: Path) -> tuple[int, tuple[int, int] | None, list[str]]:
+    """Channels, common size and notes from the headers; what cannot be read is left for decoding to report."""
+    grey, sizes, misnamed = True, set(), []
+    for path in paths:
+        try:
+            found = header(path)
+        except DecodeFault:
+            continue
+        grey = grey and found.grey
+        sizes.add(found.size)
+        if FORMAT_OF_SUFFIX.get(path.suffix.lower()) != found.format:
+            misnamed.append(f"{_relative(path, root)} is {found.format}")
+    notes = [f"{len(misnamed)} pictures are named like another format, first {misnamed[0]}"] if misnamed else []
+    return 1 if grey and sizes else 3, sizes.pop() if len(sizes) == 1 else None, notes
+
+
+def _lookalikes(classes: Sequence[str]) -> list[tuple[str, str]]:
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in classes:
+        plain = unicodedata.normalize("NFC", name).casefold()
+        if plain in seen:
+            pairs.append((seen[plain], name))
+        seen[plain] = name
+    return pairs
+
+
+def _told(aside: Aside, root: Path) -> list[str]:
+    notes = []
+    if aside.links:
+        notes.append(f"{len(aside.links)} links are not followed, first {_relative(aside.links[0], root)}")
+    if aside.strangers:
+        first = _relative(aside.strangers[0], root)
+        notes.append(f"{len(aside.strangers)} files that are no pictures are not used, first {first}")
+    return notes
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

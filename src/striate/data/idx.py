@@ -1,0 +1,109 @@
+"""A folder of IDX files, the format of MNIST, compressed or not.
+
+    2 zero bytes, the type (8: unsigned byte), the number of axes, then each length as a big-endian 32-bit number,
+    then the bytes, the last axis fastest
+
+Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", 1998.
+"""
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from striate.base.errors import DataError
+from striate.data.samples import Named, Source, align, array_names
+
+_NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
+_UNSIGNED_BYTE = 8
+
+
+def find_idx(root: Path) -> dict[tuple[str, str], Path]:
+    """(part, "images" or "labels") -> file; where both a plain and a compressed file stand, the plain one."""
+    found: dict[tuple[str, str], Path] = {}
+    for path in sorted(root.iterdir(), reverse=True):  # "x.gz" comes before "x", which replaces it
+        match = _NAME.fullmatch(path.name)
+        if match and path.is_file():
+            found["train" if match[1] == "train" else "test", match[2]] = path
+    return found
+
+
+def open_idx(root: Path) -> Source:
+    """Read train-* and, where present, t10k-* or test-*; the labels' numbers are the class names.
+
+    Raises:
+        DataError: a file is missing, damaged, or images and labels disagree.
+    """
+    found = find_idx(root)
+    named = {}
+    for part in ("train", "test"):
+        files = [found.get((part, what)) for what in ("images", "labels")]
+        if files == [None, None] and part == "test":
+            continue
+        if files[0] is None or files[1] is None:
+            lacking = "images-idx3" if files[0] is None else "labels-idx1"
+            fix = f"put {'train' if part == 'train' else 't10k'}-{lacking}-ubyte.gz into the folder"
+            raise DataError(
+                str(root), f"{part} images and labels", "both there", got=f"no {lacking} file of {part}", fix=fix
+            )
+        named[part] = _read_part(part, files[0], files[1])
+    height, width = named["train"].shape
+    if "test" in named and named["test"].shape != (height, width):
+        got = f"{named['train'].shape} and {named['test'].shape}"
+        raise DataError(str(root), "train and test pictures", "of one size", got=got, fix="use the files of one set")
+    classes, parts, notes = align(str(root), named)
+    return Source(root.name, str(root), classes, 1, (height, width), parts, notes)
+
+
+def _read_part(part: str, images_file: Path, labels_file: Path) -> Named:
+    images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
+    if len(images) != len(labels):
+        got = f"{len(images)} pictures and {len(labels)} labels"
+        raise DataError(
+            str(images_file), "pictures and labels", "equally many", got=got, fix="use the files of one set"
+        )
+    vocabulary = [str(i) for i in range(256)]
+    return Named(images, labels.astype(np.int64), vocabulary, array_names(part, len(images)))
+
+
+def read_idx(path: Path, axes: int) -> np.ndarray:
+    """Read one IDX file of unsigned bytes.
+
+    Args:
+        path: the file; `.gz` is unpacked.
+        axes: how many the array must have.
+
+    Raises:
+        DataError: not IDX, another type or number of axes, cut short or too long.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            return _parse(file, path, axes)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path, f"a damaged gzip stream ({error})") from error
+    except OSError as error:
+        raise DataError(str(path), "the file", "readable", got=str(error.strerror or error), fix="check it") from error
+
+
+def _parse(file: BinaryIO | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0":
+        raise _damaged(path, f"first bytes {start!r}")
+    if start[2] != _UNSIGNED_BYTE or start[3] != axes:
+        raise _damaged(path, f"type {start[2]} with {start[3]} axes, not type 8 (bytes) with {axes}")
+    lengths = np.frombuffer(file.read(4 * axes), dtype=">u4").astype(int)
+    if len(lengths) < axes or lengths.min() == 0:
+        raise _damaged(path, f"lengths {lengths.tolist()}")
+    expected = int(np.prod(lengths, dtype=object))
+    content = file.read(min(expected, 2**62) + 1)
+    if len(content) != expected:
+        came = f"{len(content)}" if len(content) < expected else "more"
+        raise _damaged(path, f"{came} bytes of data where its header announces {expected}")
+    return np.frombuffer(content, dtype=np.uint8).reshape(lengths.tolist())
+
+
+def _damaged(path: Path, got: str) -> DataError:
+    return DataError(str(path), "the file", "a whole IDX file", got=got, fix="fetch it again from its origin")

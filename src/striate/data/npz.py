@@ -1,0 +1,127 @@
+"""NumPy archives: `x`, `y` and optional `class_names`, or x_train, y_train, x_test, y_test and optional x_val, y_val.
+
+x: uint8, (N, H, W), (N, H, W, C) or (N, C, H, W); with four axes the shorter of axis 1 and axis 3 is the channels.
+y: whole numbers >= 0, (N,) or (N, 1); class_names[y] is the class, or str(y) where there are none.
+A folder with train.npz and, where present, val.npz and test.npz, each with `x` and `y`, is read the same way.
+Nothing is unpickled.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from striate.base.errors import DataError
+from striate.data.samples import PARTS, SYNONYMS, Named, Source, align, array_names
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def find_npz(root: Path) -> dict[str, Path]:
+    """Part -> file of a folder with train.npz, val.npz, test.npz (or their synonyms)."""
+    found = {}
+    for path in sorted(root.glob("*.npz")):
+        if path.is_file() and path.stem.lower() in SYNONYMS:
+            found[SYNONYMS[path.stem.lower()]] = path
+    return found
+
+
+def open_npz(path: Path) -> Source:
+    """Read one archive.
+
+    Raises:
+        DataError: damaged, keys missing, another dtype or shape, labels that disagree.
+    """
+    arrays = _load(path)
+    if "x" in arrays:
+        named = {"all": _part(path, arrays, "all", ("x", "y"))}
+    else:
+        keys = {SYNONYMS[key[2:]]: key[2:] for key in arrays if key.startswith("x_") and key[2:] in SYNONYMS}
+        if "train" not in keys:
+            got = ", ".join(arrays) or "nothing"
+            fix = "np.savez(file, x=pictures, y=class_numbers), or x_train=, y_train=, x_test=, y_test="
+            raise DataError(str(path), "the arrays", "x and y, or x_train, y_train and so on", got=got, fix=fix)
+        named = {part: _part(path, arrays, part, (f"x_{key}", f"y_{key}")) for part, key in keys.items()}
+    return _source(path.stem, path, named)
+
+
+def open_npz_folder(root: Path) -> Source:
+    """Read train.npz with or without val.npz and test.npz.
+
+    Raises:
+        DataError: as `open_npz`.
+    """
+    found = find_npz(root)
+    return _source(root.name, root, {part: _part(f, _load(f), part, ("x", "y")) for part, f in found.items()})
+
+
+def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
+    shapes = {part: named[part].shape for part in PARTS if part in named}
+    shape = next(iter(shapes.values()))
+    if len(set(shapes.values())) > 1:
+        raise DataError(str(path), "the parts", "of one shape", got=str(shapes), fix="bring them to one size")
+    classes, parts, notes = align(str(path), named)
+    return Source(name, str(path), classes, shape[2] if len(shape) == 3 else 1, (shape[0], shape[1]), parts, notes)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
+            fix = "save plain arrays: uint8 pictures, whole-number labels, class_names as np.array([...], dtype=str)"
+            raise DataError(str(path), "the arrays", "plain", got="Python objects (a pickle)", fix=fix) from error
+        fix = "write it with np.savez(file, x=pictures, y=class_numbers)"
+        raise DataError(str(path), "the file", "a whole .npz archive", got=f"{error}"[:200], fix=fix) from error
+
+
+def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named:
+    for key in keys:
+        if key not in arrays:
+            raise DataError(
+                str(path), key, "in the archive", got=", ".join(arrays), fix=f"add it: np.savez(…, {key}=…)"
+            )
+    images = _pictures(path, keys[0], arrays[keys[0]])
+    labels = _labels(path, keys[1], arrays[keys[1]], len(images))
+    given = arrays.get("class_names")
+    if given is None:
+        values, codes = np.unique(labels, return_inverse=True)
+        return Named(images, codes.astype(np.int64), [str(value) for value in values], array_names(part, len(images)))
+    count = int(labels.max()) + 1
+    vocabulary = [str(name) for name in given.ravel()]
+    if len(vocabulary) < count or len(set(vocabulary)) < len(vocabulary):
+        got = f"{len(vocabulary)} names ({len(set(vocabulary))} different) for labels up to {count - 1}"
+        fix = "give each label its own name: class_names[label]"
+        raise DataError(str(path), "class_names", "one different name a label", got=got, fix=fix)
+    return Named(images, labels, vocabulary, array_names(part, len(images)))
+
+
+def _pictures(path: Path, key: str, x: np.ndarray) -> np.ndarray:
+    if x.dtype != np.uint8:
+        fix = "store bytes 0 to 255: (x * 255).round().astype('uint8') for values in [0, 1], else x.astype('uint8')"
+        raise DataError(str(path), key, "of dtype uint8", got=str(x.dtype), fix=fix)
+    if x.ndim not in (3, 4) or 0 in x.shape:
+        fix = "N pictures as (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        raise DataError(str(path), key, "a non-empty array of 3 or 4 axes", got=f"shape {x.shape}", fix=fix)
+    if x.ndim == 3:
+        return x
+    if x.shape[1] == x.shape[3]:
+        fix = "store it as (N, H, W, C) with fewer channels than rows"
+        raise DataError(str(path), key, "clear about its channels", got=f"shape {x.shape}", fix=fix)
+    return x if x.shape[3] < x.shape[1] else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _labels(path: Path, key: str, y: np.ndarray, count: int) -> np.ndarray:
+    flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if flat.ndim != 1 or flat.dtype.kind not in "iu":
+        fix = "one whole number a picture; names go into class_names"
+        raise DataError(str(path), key, "whole numbers, (N,)", got=f"{y.dtype} of shape {y.shape}", fix=fix)
+    if len(flat) != count:
+        got = f"{count} pictures and {len(flat)} labels"
+        raise DataError(str(path), key, "one label a picture", got=got, fix="save both from the same rows")
+    if flat.min() < 0:
+        raise DataError(str(path), key, ">= 0", got=f"{flat.min()}", fix="number the classes from 0")
+    return flat.astype(np.int64)
