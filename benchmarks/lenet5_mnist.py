@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from peers import EXAMPLE, MORE, Epoch
 from torch.nn import functional as F
 
+from peers import EXAMPLE, MORE, Epoch
 from striate.data.augment import Augment
 from striate.data.batches import training_batches
 from striate.data.picture import Picture
@@ -42,9 +42,7 @@ def striate_engine(split: Split, batch_size: int) -> Epoch:
     epochs = iter(range(1000))
 
     def epoch() -> None:
-        batches = training_batches(
-            split, preprocess, Augment(), seed=0, epoch=next(epochs), batch_size=batch_size
-        )
+        batches = training_batches(split, preprocess, Augment(), seed=0, epoch=next(epochs), batch_size=batch_size)
         for _ in fit(state, batches, loss_fn=F.cross_entropy, lr_at=lambda _: LR):
             pass
 
@@ -95,7 +93,9 @@ def main() -> None:
     labels = torch.from_numpy(samples.labels[: asked.pictures])
     split = Split(images, labels, samples.names[: asked.pictures])
     peers: dict[str, Callable[[Split, int], Epoch]] = EXAMPLE | (MORE if asked.peers == "all" else {})
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, {platform.processor()}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, {platform.processor()}"
+    )
     for batch_size in asked.batch_sizes:
         contestants = {"Striate, torch engine": striate_engine(split, batch_size)}
         contestants |= {name: make(split, batch_size) for name, make in peers.items()}

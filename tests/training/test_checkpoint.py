@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pickle
 import signal
@@ -12,7 +13,9 @@ from striate.training.checkpoint import Checkpoint, newest, read_checkpoint, sav
 
 
 def make(step, size=64):
-    return Checkpoint(step=step, tensors={"w": torch.full((size,), float(step))}, record={"note": f"step {step}", "x": 0.1})
+    return Checkpoint(
+        step=step, tensors={"w": torch.full((size,), float(step))}, record={"note": f"step {step}", "x": 0.1}
+    )
 
 
 def save(folder, *steps, best_step=None):
@@ -29,7 +32,9 @@ def test_the_newest_two_and_the_best_stay(tmp_path):
     save(tmp_path, 1)
     for step in range(2, 8):
         save(tmp_path, step, best_step=2)
-    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [f"step-0000000{n}.safetensors" for n in (2, 6, 7)]
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [
+        f"step-0000000{n}.safetensors" for n in (2, 6, 7)
+    ]
     assert "step-00000002" in (tmp_path / "best.json").read_text()
 
 
@@ -125,10 +130,8 @@ def test_killed_between_any_two_steps_of_the_rotation_it_keeps_one(tmp_path, cut
     monkeypatch.setattr(module, "write", dying(module.write))
     monkeypatch.setattr(module, "write_json", dying(module.write_json))
     monkeypatch.setattr(module.Path, "unlink", dying(module.Path.unlink))
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         save(tmp_path, 3, best_step=3)
-    except KeyboardInterrupt:
-        pass
     monkeypatch.undo()
     found, _ = newest(tmp_path)
     assert found.step in (2, 3)

@@ -40,7 +40,9 @@ def predict(
 
         write(csv_file, _csv(predictions))
     if as_json:
-        typer.echo(json.dumps({"predictions": [p.as_dict() for p in predictions], "faults": [asdict(f) for f in faults]}))
+        typer.echo(
+            json.dumps({"predictions": [p.as_dict() for p in predictions], "faults": [asdict(f) for f in faults]})
+        )
     else:
         for prediction in predictions:
             ranked = "  ".join(f"{name} {probability:.4f}" for name, probability in prediction.top)

@@ -17,7 +17,8 @@ def summary(outcome: "Outcome") -> str:
     sample = next(iter(sorted((outcome.path / "samples").glob("*.png"))), None)
     picture = shlex.quote(str(sample)) if sample else "PICTURE.png"
     return (
-        f"test accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) on {test.count:,} pictures it never saw\n"
+        f"test accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) "
+        f"on {test.count:,} pictures it never saw\n"
         f"validation accuracy {outcome.validation_accuracy:.4f}, {outcome.parameters:,} parameters, "
         f"{outcome.epochs} epochs in {outcome.train_seconds:.1f} s\n"
         f"report: {outcome.path / 'report.html'}\n\n"
@@ -39,7 +40,8 @@ def classification_text(result: "Classification") -> str:
         f"{'class':<{width}}  precision  recall      F1  pictures",
     ]
     lines += [
-        f"{entry.name:<{width}}  {_share(entry.precision):>9}  {_share(entry.recall):>6}  {_share(entry.f1):>6}  {entry.count:>8,}"
+        f"{entry.name:<{width}}  {_share(entry.precision):>9}  {_share(entry.recall):>6}  "
+        f"{_share(entry.f1):>6}  {entry.count:>8,}"
         for entry in result.per_class
     ]
     if len(result.per_class) <= MATRIX_CLASSES:
@@ -55,4 +57,7 @@ def _matrix(result: "Classification", width: int) -> list[str]:
     cell = max(4, *(len(str(count)) + 1 for row in result.confusion for count in row))
     head = " " * width + "".join(f"{entry.name[: cell - 1]:>{cell}}" for entry in result.per_class)
     rows = zip(result.per_class, result.confusion, strict=True)
-    return [head, *(f"{entry.name:<{width}}" + "".join(f"{count or '.':>{cell}}" for count in row) for entry, row in rows)]
+    return [
+        head,
+        *(f"{entry.name:<{width}}" + "".join(f"{count or '.':>{cell}}" for count in row) for entry, row in rows),
+    ]

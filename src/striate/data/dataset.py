@@ -112,6 +112,18 @@ def prepare(
     return Dataset(source.name, source.location, source.classes, train, validation, test, fingerprint, notes, faults)
 
 
+def load_part(source: Source, samples: Samples, picture: Picture) -> Split:
+    """Decode and fit some samples of a source.
+
+    Raises:
+        UnreadablePicturesError: files do not decode; nothing is put in their place.
+    """
+    part = _load(samples, picture, _ticks(len(samples), None))
+    if part.faults:
+        raise UnreadablePicturesError(source.location, part.faults, len(samples))
+    return part.split
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
     split: Split

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -26,7 +27,6 @@ from striate.base.files import digest, replace_folder, resource_errors, write, w
 from striate.data.preprocess import Preprocess
 from striate.models.catalogue import build
 
-FORMAT = 1
 FILES = ("config.json", "model.safetensors", "README.md")
 
 
@@ -41,16 +41,14 @@ class Architecture(BaseModel):
 
     def build(self) -> nn.Module:
         """The network, with weights that are not trained."""
-        return build(
-            self.name, num_classes=self.num_classes, in_channels=self.in_channels, image_size=self.image_size
-        )
+        return build(self.name, num_classes=self.num_classes, in_channels=self.in_channels, image_size=self.image_size)
 
 
 class Config(BaseModel):
     """What config.json holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     task: Literal["classify"] = "classify"
     architecture: Architecture
     preprocess: dict[str, Any]
@@ -110,20 +108,22 @@ def load_bundle(folder: Path) -> Bundle:
     except StriateError as error:
         raise _not_ours(folder / "config.json", f"{error.where}: {error.what} = {error.got}") from error
     _load_weights(model, folder / "model.safetensors")
-    return Bundle(model=model.eval(), preprocess=preprocess, config=config)
+    placed = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Bundle(model=placed, preprocess=preprocess, config=config)
 
 
 def _check_digests(folder: Path) -> None:
     sums = folder / "SHA256SUMS"
     try:
-        lines = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
+        pairs = [line.split("  ", 1) for line in sums.read_text().splitlines()]
+        known = {name: value for value, name in pairs}
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise _not_ours(sums, "missing or unreadable") from error
     for name in FILES:
         path = folder / name
         if not path.is_file():
             raise _not_ours(path, "missing")
-        if digest(path) != lines.get(name):
+        if digest(path) != known.get(name):
             raise ModelFileError(
                 "bundle",
                 str(path),

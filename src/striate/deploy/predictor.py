@@ -96,8 +96,7 @@ class Predictor:
     def probabilities(self, images: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B classes"]:
         """Softmax of the logits for pictures that are fitted to the network's size."""
         with torch.inference_mode():
-            model = self.bundle.model.to(memory_format=torch.channels_last)
-            return model(self.bundle.preprocess.to_input(images)).double().softmax(1)
+            return self.bundle.model(self.bundle.preprocess.to_input(images)).double().softmax(1)
 
     def _fit(self, picture: Picture) -> np.ndarray:
         if isinstance(picture, str | Path):
@@ -156,6 +155,10 @@ def pictures_below(paths: Iterable[Path]) -> list[Path]:
             raise DataError("predict", "path", "an existing file or folder", got=path, fix="check the spelling")
     if not found:
         raise DataError(
-            "predict", "folder", "one with pictures", got="none found", fix=f"pictures end in {', '.join(sorted(SUFFIXES))}"
+            "predict",
+            "folder",
+            "one with pictures",
+            got="none found",
+            fix=f"pictures end in {', '.join(sorted(SUFFIXES))}",
         )
     return found

@@ -20,10 +20,10 @@ Sorts pictures into {count} classes: {classes}.
 | network | {model}, {parameters:,} parameters ({source}) |
 | faithful to it | {faithful} |
 | input | {channels} channel(s), {side}x{side} pixels |
-| preprocessing | resize to {height}x{width}, border of {pad} px, mean {mean}, standard deviation {std} (pixels in [0, 1]) |
+| preprocessing | resize to {height}x{width}, border of {pad} px, mean {mean}, standard deviation {std} (of [0, 1]) |
 | trained on | {train:,} pictures of `{data}`, data fingerprint `{fingerprint}` |
 | chosen by | epoch {epoch} of {epochs}, accuracy {validation:.4f} on {validation_count:,} validation pictures |
-| **test accuracy** | **{test:.4f}** (95 % interval {low:.4f} to {high:.4f}) on {test_count:,} pictures that chose nothing |
+| **test accuracy** | **{test:.4f}** (95 % interval {low:.4f} to {high:.4f}) on {test_count:,} other pictures |
 
 ## Use
 
@@ -33,8 +33,8 @@ striate predict FOLDER_OF_THIS_FILE picture.png
 
 ## Limits
 
-The figures hold for pictures like those of the test split. Every picture is sorted into one of the classes above, also one
-that shows none of them.
+The figures hold for pictures like those of the test split. Every picture is sorted into one of the classes above,
+also one that shows none of them.
 """
 
 

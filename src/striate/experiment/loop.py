@@ -86,9 +86,7 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
 
 def _validate(wired: Wired, stop: StopRequest) -> tuple[Tensor, Tensor]:
     """Labels and logits of the validation split; only a part of them if a signal came."""
-    batches = evaluation_batches(
-        wired.dataset.validation, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device
-    )
+    batches = evaluation_batches(wired.dataset.validation, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device)
     logits, labels = collect(wired.state.model, _until_stopped(batches, stop))
     return labels, logits
 
@@ -103,6 +101,4 @@ def _until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batc
 def _stopped(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Stopped:
     epoch = min(len(history.rows) + 1, wired.recipe.epochs)
     where = f"epoch {epoch} of {wired.recipe.epochs}, step {wired.state.step}"
-    return Stopped(
-        f"stopped by {stop.name} at {where}; continue with: striate resume {folder.path}", stop.number
-    )
+    return Stopped(f"stopped by {stop.name} at {where}; continue with: striate resume {folder.path}", stop.number)

@@ -39,7 +39,9 @@ def curves(rows: list[EpochRow]) -> bytes:
     accuracy.plot(epochs, [row.validation_accuracy for row in rows], color=ORANGE, marker=mark, ms=3)
     best = max(rows, key=lambda row: row.rank)
     accuracy.axvline(best.epoch, color=GREY, lw=0.8, ls=":")
-    accuracy.set(xlabel="epoch", ylabel="validation accuracy", title=f"best {best.validation_accuracy:.4f}, epoch {best.epoch}")
+    accuracy.set(
+        xlabel="epoch", ylabel="validation accuracy", title=f"best {best.validation_accuracy:.4f}, epoch {best.epoch}"
+    )
     rate = accuracy.twinx()
     rate.plot(epochs, [row.lr for row in rows], color=GREY, lw=0.8)
     rate.set_ylabel("learning rate", color=GREY)
@@ -66,7 +68,9 @@ def confusion_matrix(result: Classification) -> bytes:
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 dark = share[row, column] > 0.5
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black")
+                axes.text(
+                    column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                )
     return _png(figure)
 
 
@@ -75,5 +79,7 @@ def png(image: UInt8[np.ndarray, "C H W"]) -> bytes | None:
     if image.shape[0] not in (1, 3):
         return None
     buffer = io.BytesIO()
-    Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
+    Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()

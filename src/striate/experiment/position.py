@@ -82,9 +82,7 @@ def load_weights(wired: Wired, checkpoint: Checkpoint) -> None:
 
 
 def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)}
 
 
 def _compare(record: dict[str, Any], wired: Wired) -> None:

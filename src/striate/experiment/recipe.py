@@ -195,7 +195,9 @@ def _explain(error: ValidationError) -> ConfigError:
         return ConfigError("recipe", "key", "a known one", got=path, fix=f"did you mean {near[0]}?")
     must = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     others = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
-    return ConfigError("recipe", path, must, got=first["input"], fix=f"change {path} in the recipe or on the command line{others}")
+    return ConfigError(
+        "recipe", path, must, got=first["input"], fix=f"change {path} in the recipe or on the command line{others}"
+    )
 
 
 def known_keys(table: type[Table] = Recipe, prefix: str = "") -> list[str]:
@@ -242,7 +244,9 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
-            raise ConfigError("recipe", key, "a known key", got=f"{table} is not a table", fix="see `striate train --help`")
+            raise ConfigError(
+                "recipe", key, "a known key", got=f"{table} is not a table", fix="see `striate train --help`"
+            )
     values[name] = value
 
 

@@ -1,6 +1,7 @@
 """report.html: one file, readable without a network, with the run's pictures inside."""
 
 import base64
+from collections.abc import Sequence
 from html import escape
 
 from striate.evaluate.classification import Classification
@@ -10,8 +11,11 @@ from striate.experiment.wiring import Wired
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d1d1f }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
-td:first-child, th:first-child { text-align: left } img { max-width: 100% } pre { background: #f5f5f7; padding: 1rem; overflow: auto }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+td:first-child, th:first-child { text-align: left }
+img { max-width: 100% }
+pre { background: #f5f5f7; padding: 1rem; overflow: auto }
 .figure { font-size: 2.4rem; font-weight: 600 } .small { color: #666 }
 """
 
@@ -27,7 +31,8 @@ def report(wired: Wired, history: History, outcome: Outcome, pictures: dict[str,
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in (*dataset.notes, *map(str, dataset.left_out)))
     return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
 <style>{STYLE}</style>
 <h1>{title}</h1>
 <p class="figure">{test.accuracy:.2%} <span class="small">test accuracy</span></p>
@@ -45,7 +50,7 @@ def report(wired: Wired, history: History, outcome: Outcome, pictures: dict[str,
 """
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return "<table><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + f"</tr>{cells}</table>"
 

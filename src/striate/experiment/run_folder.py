@@ -1,7 +1,7 @@
 """The folder of a run: where everything is, how it is named, what it was made with.
 
-    recipe.toml   environment.json   data.json   metrics.csv   checkpoints/   model/   result.json
-    curves.png   confusion.png   samples/   report.html
+recipe.toml   environment.json   data.json   metrics.csv   checkpoints/   model/   result.json
+curves.png   confusion.png   samples/   report.html
 """
 
 import itertools

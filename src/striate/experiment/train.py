@@ -23,7 +23,6 @@ from striate.training.checkpoint import best
 from striate.training.plan import make_plan
 from striate.training.signals import stop_requests
 
-
 Reading = Callable[[int, int], None]  # pictures decoded so far, and in all
 
 
@@ -111,7 +110,8 @@ def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) ->
 
 def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
     dataset = wired.dataset
-    counts = f"{len(dataset.train.labels):,} training, {len(dataset.validation.labels):,} validation, {len(dataset.test.labels):,} test"
+    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     at = f", from step {wired.state.step} in epoch {len(history.rows) + 1}" if wired.state.step else ""
     return (
         f"{wired.recipe.model} ({wired.parameters:,} parameters) on {dataset.name}: {counts} pictures, "

@@ -13,7 +13,7 @@ from striate.data.augment import Augment
 from striate.data.dataset import Dataset, prepare
 from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
-from striate.data.source import Source
+from striate.data.samples import Source
 from striate.data.statistics import mean_std
 from striate.deploy.bundle import Architecture
 from striate.experiment.recipe import Recipe
@@ -106,7 +106,11 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
     )
     if recipe.augment.shift >= picture.height:
         raise ConfigError(
-            "augment", "shift", f"below the picture's {picture.height} pixels", got=recipe.augment.shift, fix="2 is usual"
+            "augment",
+            "shift",
+            f"below the picture's {picture.height} pixels",
+            got=recipe.augment.shift,
+            fix="2 is usual",
         )
     model = plan.place(_network(recipe, architecture))
     steps_per_epoch = ceil(len(dataset.train.labels) / recipe.batch_size)

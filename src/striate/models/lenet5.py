@@ -8,7 +8,6 @@ subsampling, every map of the second convolution sees all six maps, and a linear
 61,706 parameters and 416,520 MACs at 1x32x32 with 10 classes.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -33,9 +32,7 @@ class LeNet5(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(
-        self, num_classes: int = 10, in_channels: int = 1, image_size: int = 32, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: int = 32, dropout: float = 0.0) -> None:
         super().__init__()
         if image_size < SMALLEST:
             raise ConfigError("lenet5", "image_size", f">= {SMALLEST} pixels", got=image_size, fix="ask for 32")
@@ -60,4 +57,5 @@ class LeNet5(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B classes"]:
+        """The logits."""
         return self.classifier(self.features(x))

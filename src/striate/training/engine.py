@@ -1,6 +1,6 @@
 """The training loop, forward to update: no hooks, no flags; the caller logs, saves and stops.
 
-    logits = f(x; w)     L = loss(logits, y)     g = dL/dw     w <- update(w, g, lr(step))
+logits = f(x; w)     L = loss(logits, y)     g = dL/dw     w <- update(w, g, lr(step))
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +61,7 @@ def fit(
         with step_randomness(StepRandomness(seed=state.seed, step=state.step)):
             loss = loss_fn(state.model(x), y)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         _refuse_non_finite(value, parameters, state.step, lr)
         state.optimizer.step()
