@@ -6,7 +6,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 
-def number(value: float) -> str:
+def number(value: int | float) -> str:
     """A number as one would write it: 4 and 0.25, not 4.0000 and 2.5e-01.
 
     >>> number(4.0), number(-0.25)
