@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -142,3 +145,14 @@ def test_the_demonstration_tells_the_truth():
     assert "db = sum of dy = 3" in text
     assert "=   -3  -5" in text
     assert "=   3  5" in text
+
+
+def test_each_convolution_shows_itself_from_the_command_line():
+    modules = [f"striate.calculus.{name}" for name in ("conv", "conv_transpose", "conv_matrix")]
+    run_all = (
+        f"import runpy\nfor name in {modules}: runpy.run_module(name, run_name='__main__')"  # torch is imported once
+    )
+    shown = subprocess.run([sys.executable, "-c", run_all], capture_output=True, text=True, check=True).stdout
+    assert demonstrate() in shown
+    assert "TRANSPOSED CONVOLUTION" in shown
+    assert "CONVOLUTION AS A MATRIX" in shown
