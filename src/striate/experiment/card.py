@@ -58,7 +58,7 @@ def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
         pad=picture.pad,
         mean=[round(value, 4) for value in preprocess.mean],
         std=[round(value, 4) for value in preprocess.std],
-        train=len(dataset.train.labels),
+        train=len(dataset.train),
         fingerprint=dataset.fingerprint[:16],
         epoch=row.epoch,
         epochs=outcome.epochs,

@@ -113,7 +113,7 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
             fix="2 is usual",
         )
     model = plan.place(_network(recipe, architecture))
-    steps_per_epoch = ceil(len(dataset.train.labels) / recipe.batch_size)
+    steps_per_epoch = ceil(len(dataset.train) / recipe.batch_size)
     total = recipe.epochs * steps_per_epoch
     warmup = min(total, round(recipe.schedule.warmup_epochs * steps_per_epoch))
     optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
