@@ -40,4 +40,4 @@ def _grouped(x: Tensor, pieces: int) -> Tensor:
     if pieces < 1 or channels % pieces:
         fix = "give the layer before it pieces * C output channels"
         raise ConfigError("maxout", "pieces", f"a divisor of the {channels} channels", got=pieces, fix=fix)
-    return x.unflatten(1, (channels // pieces, pieces))
+    return x.reshape(x.shape[0], channels // pieces, pieces, *x.shape[2:])  # B C k ...
