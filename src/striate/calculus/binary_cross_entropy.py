@@ -1,0 +1,78 @@
+"""Binary cross-entropy: a yes-or-no question for each number.
+
+    from logits:         l     = (1 - t) x + (1 + (w - 1) t) log(1 + e^-x)
+                         dl/dx = (1 - t) - (1 + (w - 1) t) s(-x)
+    from probabilities:  l     = - w t log p - (1 - t) log(1 - p)
+                         dl/dp = (p (1 - t) - w t (1 - p)) / (p (1 - p))
+
+t in [0, 1] is the target, s the sigmoid, w (`pos_weight`) what a yes counts against a no.  Without w, dl/dx = s(x) - t.
+Nothing is lost of large logits: log(1 + e^-x) = max(-x, 0) + log1p(e^-|x|).  From probabilities we do as torch does: a
+logarithm is not taken below -100, and in the derivative p (1 - p) not below 1e-12.  Any shape.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.calculus.activations import sigmoid
+from striate.calculus.reduction import reduce, reduce_pullback
+
+LOWEST_LOG = -100.0  # torch's: a wrong answer given with certainty costs 100 nats, not infinity
+SMALLEST_PRODUCT = 1e-12  # torch's floor of p (1 - p) in the derivative
+
+Numbers = Float[Tensor, "*shape"]
+PosWeight = Float[Tensor, "..."] | None  # broadcast against the numbers
+
+
+def binary_cross_entropy_with_logits(
+    logits: Numbers, target: Numbers, *, pos_weight: PosWeight = None, reduction: str = "mean"
+) -> Float[Tensor, "..."]:
+    """Loss of logits; `pos_weight` broadcasts, so (C,) for (B, C).
+
+    >>> round(float(binary_cross_entropy_with_logits(torch.zeros(1), torch.ones(1))), 4)  # log 2
+    0.6931
+    """
+    log_one_plus = (-logits).clamp(min=0) + torch.log1p(torch.exp(-logits.abs()))
+    losses = (1 - target) * logits + _yes_counts(target, pos_weight) * log_one_plus
+    return reduce(losses, reduction, logits.numel())
+
+
+def binary_cross_entropy_with_logits_pullback(
+    dy: Float[Tensor, "..."],
+    logits: Numbers,
+    target: Numbers,
+    *,
+    pos_weight: PosWeight = None,
+    reduction: str = "mean",
+) -> Numbers:
+    """dL/dlogits."""
+    dl = reduce_pullback(dy, reduction, logits.numel())
+    return dl * (1 - target - _yes_counts(target, pos_weight) * sigmoid(-logits))
+
+
+def _yes_counts(target: Tensor, pos_weight: Tensor | None) -> Tensor:
+    """1 + (w - 1) t."""
+    return torch.ones_like(target) if pos_weight is None else 1 + (pos_weight - 1) * target
+
+
+def binary_cross_entropy(
+    p: Numbers, target: Numbers, *, pos_weight: PosWeight = None, reduction: str = "mean"
+) -> Float[Tensor, "..."]:
+    """Loss of probabilities, those of the sigmoid for example."""
+    yes = target if pos_weight is None else pos_weight * target
+    logs = p.log().clamp(min=LOWEST_LOG), torch.log1p(-p).clamp(min=LOWEST_LOG)
+    return reduce(-yes * logs[0] - (1 - target) * logs[1], reduction, p.numel())
+
+
+def binary_cross_entropy_pullback(
+    dy: Float[Tensor, "..."],
+    p: Numbers,
+    target: Numbers,
+    *,
+    pos_weight: PosWeight = None,
+    reduction: str = "mean",
+) -> Numbers:
+    """dL/dp."""
+    yes = target if pos_weight is None else pos_weight * target
+    slope = (p * (1 - target) - yes * (1 - p)) / (p * (1 - p)).clamp(min=SMALLEST_PRODUCT)
+    return reduce_pullback(dy, reduction, p.numel()) * slope
