@@ -39,7 +39,7 @@ def report(wired: Wired, history: History, outcome: Outcome, pictures: dict[str,
 <p>95 % interval {low:.2%} to {high:.2%} on {test.count:,} pictures that neither trained nor chose anything.
 {outcome.parameters:,} parameters, {outcome.epochs} epochs, {outcome.train_seconds:.1f} s of training:
 {escape(str(wired.plan))}.</p>
-<p>{len(dataset.train):,} training, {len(dataset.validation.labels):,} validation and {test.count:,} test pictures.</p>
+<p>{len(dataset.train):,} training, {len(dataset.validation):,} validation and {test.count:,} test pictures.</p>
 {f"<h2>Notes</h2><ul>{notes}</ul>" if notes else ""}
 {images}
 <h2>Per class</h2>{_per_class(test)}
