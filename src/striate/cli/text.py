@@ -25,7 +25,7 @@ def summary(outcome: "Outcome") -> str:
         f"Next:\n"
         f"  striate predict {run} {picture}\n"
         f"  striate evaluate {run}\n"
-        f"  striate train {shlex.quote(str(outcome.path / 'recipe.toml'))} lr=0.02"
+        f"  striate train {shlex.quote(str(outcome.path / 'recipe.toml'))} epochs=40"
     )
 
 

@@ -17,4 +17,4 @@ def open_digits() -> Source:
     names = [str(name) for name in bunch.target_names]
     named = Named(images, bunch.target.astype(np.int64), names, array_names("all", len(images)))
     classes, parts, notes = align("digits", {"all": named})
-    return Source("digits", "scikit-learn", classes, 1, (8, 8), parts, notes)
+    return Source("digits", "digits", classes, 1, (8, 8), parts, notes)

@@ -28,7 +28,7 @@ def _png(figure: Any) -> bytes:
 
 def curves(rows: list[EpochRow]) -> bytes:
     """Losses, validation accuracy and learning rate over the epochs, as PNG."""
-    figure = _figure(9, 3.4)
+    figure = _figure(9.0, 3.4)
     loss, accuracy = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     mark = "o" if len(rows) < 30 else None

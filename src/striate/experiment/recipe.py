@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from striate.base.errors import ConfigError
 
-DEFAULT_LR = {"sgd": 0.05, "adamw": 0.002}
+DEFAULT_LR = {"sgd": 0.02, "adamw": 0.002}
 DEFAULT_MOMENTUM = 0.9
 
 
@@ -116,7 +116,7 @@ class Recipe(Table):
         model: the name of a network.
         epochs: passes over the training split.
         batch_size: pictures an update.
-        lr: peak learning rate; left out, 0.05 for sgd and 0.002 for adamw.
+        lr: peak learning rate; left out, 0.02 for sgd and 0.002 for adamw.
         optimizer: "sgd" or "adamw".
         momentum: of sgd, in [0, 1); left out, 0.9.
         weight_decay: pull of weights to zero, biases and normalisation apart.

@@ -7,7 +7,7 @@ from pathlib import Path
 from striate.base.errors import ModelFileError
 from striate.base.files import locked
 from striate.data.dataset import Dataset
-from striate.data.source import open_source
+from striate.data.source import BUILT_IN, open_source
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
 from striate.experiment.history import History
@@ -52,7 +52,7 @@ def start(
     with locked(folder.path):
         folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
         folder.write_json("environment.json", environment())
-        folder.write_json("data.json", _describe(dataset))
+        folder.write_json("data.json", {"location": _whole(recipe.data), **_describe(dataset)})
         history = History()
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, [])
@@ -119,11 +119,16 @@ def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
     )
 
 
+def _whole(data: str) -> str:
+    """A path that holds from any folder; a built-in name as it is."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() and data not in BUILT_IN else data
+
+
 def _describe(dataset: Dataset) -> dict[str, object]:
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     return {
         "name": dataset.name,
-        "location": dataset.location,
         "fingerprint": dataset.fingerprint,
         "classes": list(dataset.classes),
         "splits": {
