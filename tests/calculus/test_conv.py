@@ -110,6 +110,10 @@ def test_an_integer_border_is_a_number_too():
     assert_close(conv(x, w, padding=2, border=1), conv(pad(x, ((2, 2),), 1.0), w))
 
 
+def test_the_output_lies_in_memory_as_torchs_does():
+    assert conv(draw(2, 4, 5, 5), draw(6, 2, 3, 3), groups=2).is_contiguous()
+
+
 def test_bfloat16_stays_bfloat16():
     y = conv(torch.ones(1, 2, 4, 4, dtype=torch.bfloat16), torch.ones(1, 2, 3, 3, dtype=torch.bfloat16))
     assert y.dtype == torch.bfloat16

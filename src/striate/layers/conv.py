@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from striate.base.errors import ConfigError
 from striate.calculus.conv import PerAxis, rotate
 from striate.calculus.padding import BORDERS, RULES, Padding, check_border, explicit, resolve
-from striate.calculus.windows import per_axis
+from striate.calculus.windows import per_axis, reach
 
 Mode = Literal["zeros", "reflect", "replicate", "circular"]
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -51,11 +51,10 @@ class _Wider(_ConvNd):
     flip_kernel: bool
     rule: Padding | None  # None: torch pads as it always does
 
-    def _extend(self, padding: Padding, flip_kernel: bool) -> None:
-        self.flip_kernel = flip_kernel
-        self.rule = padding if _is_ours(padding) else None
-        if self.rule is not None:
-            self.padding = padding  # type: ignore[assignment]  # shown by repr: torch knows no pairs
+    def _extend(self, rule: Padding | None, flip_kernel: bool) -> None:
+        self.flip_kernel, self.rule = flip_kernel, rule
+        if rule is not None:
+            self.padding = rule  # type: ignore[assignment]  # for repr: torch's type knows no pairs
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if x.ndim >= weight.ndim - 1 and x.shape[1 - weight.ndim] != self.in_channels:
@@ -84,22 +83,20 @@ class _Wider(_ConvNd):
         )
 
 
-def _is_ours(padding: Padding) -> bool:
-    """Whether the calculus pads: a rule that depends on the picture's size, or sides that differ."""
-    if isinstance(padding, str):
-        return padding != "valid"
-    return not isinstance(padding, int) and any(not isinstance(p, int) for p in padding)
+def _for_torch(padding: Padding, size: tuple[int, ...], step: tuple[int, ...], gap: tuple[int, ...]) -> Any:
+    """The padding, checked, if torch can do it; None if the calculus has to.
 
-
-def _for_torch(padding: Padding, dims: int) -> Any:
-    """The padding that torch is to do itself, checked: none where the calculus pads."""
-    if isinstance(padding, str):
-        if padding not in RULES:
-            fix = "name a rule, or give pixels: 1, (1, 2) an axis each, or ((before, after), ...)"
-            raise ConfigError(f"Conv{dims}d", "padding", f"pixels or one of {', '.join(RULES)}", got=padding, fix=fix)
-        return padding if padding == "valid" else (0,) * dims
-    pairs = explicit(padding, dims)
-    return (0,) * dims if _is_ours(padding) else tuple(before for before, _ in pairs)
+    torch's own "same" is kept for odd kernels at stride 1: for even ones it copies, as we do, and warns.
+    """
+    if not isinstance(padding, str):
+        pairs = explicit(padding, len(size))
+        known = isinstance(padding, int) or all(isinstance(p, int) for p in padding)
+        return tuple(before for before, _ in pairs) if known else None
+    if padding not in RULES:
+        must, fix = f"pixels or one of {', '.join(RULES)}", "use same to keep the size, or pixels such as 1"
+        raise ConfigError(f"Conv{len(size)}d", "padding", must, got=padding, fix=fix)
+    odd = all(reach(k, d) % 2 for k, d in zip(size, gap, strict=True))
+    return padding if padding == "valid" or (padding == "same" and odd and set(step) == {1}) else None
 
 
 def _axes(where: str, dims: int, *values: PerAxis) -> Any:  # torch wants tuples of a length that mypy cannot see
@@ -165,9 +162,9 @@ class Conv1d(_Wider, nn.Conv1d):
     ) -> None:
         mode = _check("Conv1d", in_channels, out_channels, groups, padding_mode)
         size, step, gap = _axes("Conv1d", 1, kernel_size, stride, dilation)
-        own = _for_torch(padding, 1)
-        super().__init__(in_channels, out_channels, size, step, own, gap, groups, bias, mode, device, dtype)
-        self._extend(padding, flip_kernel)
+        own = _for_torch(padding, size, step, gap)
+        super().__init__(in_channels, out_channels, size, step, own or 0, gap, groups, bias, mode, device, dtype)
+        self._extend(padding if own is None else None, flip_kernel)
 
 
 class Conv2d(_Wider, nn.Conv2d):
@@ -202,9 +199,9 @@ class Conv2d(_Wider, nn.Conv2d):
     ) -> None:
         mode = _check("Conv2d", in_channels, out_channels, groups, padding_mode)
         size, step, gap = _axes("Conv2d", 2, kernel_size, stride, dilation)
-        own = _for_torch(padding, 2)
-        super().__init__(in_channels, out_channels, size, step, own, gap, groups, bias, mode, device, dtype)
-        self._extend(padding, flip_kernel)
+        own = _for_torch(padding, size, step, gap)
+        super().__init__(in_channels, out_channels, size, step, own or 0, gap, groups, bias, mode, device, dtype)
+        self._extend(padding if own is None else None, flip_kernel)
 
 
 class Conv3d(_Wider, nn.Conv3d):
@@ -239,6 +236,6 @@ class Conv3d(_Wider, nn.Conv3d):
     ) -> None:
         mode = _check("Conv3d", in_channels, out_channels, groups, padding_mode)
         size, step, gap = _axes("Conv3d", 3, kernel_size, stride, dilation)
-        own = _for_torch(padding, 3)
-        super().__init__(in_channels, out_channels, size, step, own, gap, groups, bias, mode, device, dtype)
-        self._extend(padding, flip_kernel)
+        own = _for_torch(padding, size, step, gap)
+        super().__init__(in_channels, out_channels, size, step, own or 0, gap, groups, bias, mode, device, dtype)
+        self._extend(padding if own is None else None, flip_kernel)
