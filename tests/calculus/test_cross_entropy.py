@@ -57,6 +57,7 @@ def test_value_and_pullback_from_logits_are_torchs(case):
     dl = draw(loss.shape, seed)
     dlogits = cross_entropy_pullback(dl, logits.detach(), target, **options)
     near(dlogits, torch.autograd.grad(loss, logits, dl)[0])
+    near(dlogits, torch.autograd.grad(cross_entropy(logits, target, **options), logits, dl)[0])
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

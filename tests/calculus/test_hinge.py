@@ -47,6 +47,7 @@ def test_the_many_class_hinge_is_torchs_multi_margin_loss(batch, classes, p, mar
     dl = draw(loss.shape, seed + 3)
     dscores = multi_class_hinge_pullback(dl, scores.detach(), target, **options)
     near(dscores, torch.autograd.grad(loss, scores, dl)[0])
+    near(dscores, torch.autograd.grad(multi_class_hinge(scores, target, **options), scores, dl)[0])
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -66,6 +67,8 @@ def test_the_binary_hinge_is_relu_of_the_shortfall(shape, margin, ties, reductio
     dl = draw(loss.shape, seed + 2)
     dx = binary_hinge_pullback(dl, x.detach(), target, margin=margin, reduction=reduction)
     near(dx, torch.autograd.grad(loss, x, dl)[0])
+    ours = binary_hinge(x, target, margin=margin, reduction=reduction)
+    near(dx, torch.autograd.grad(ours, x, dl)[0])
 
 
 @pytest.mark.parametrize("p", [1, 2])

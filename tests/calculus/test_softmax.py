@@ -34,6 +34,7 @@ def test_value_and_pullback_are_torchs_along_any_axis(name, shape, data):
     y = reference(x, dim=dim)
     near(forward(x, dim=dim), y)
     near(pullback(dy, x.detach(), dim=dim), torch.autograd.grad(y, x, dy)[0])
+    near(pullback(dy, x.detach(), dim=dim), torch.autograd.grad(forward(x, dim=dim), x, dy)[0])
 
 
 @pytest.mark.parametrize("name", sorted(PAIRS))

@@ -15,7 +15,7 @@ Use the logits: log softmax in one piece is exact where p would round to 0.  Fro
 probability 0 costs infinity, which is the truth; a term with a = 0 is 0.
 
 Shapes: logits and probabilities (B, C, ...), the class on axis 1; target (B, ...) of int64, or as the logits; l as
-(B, ...).  Six options and the error make seven arguments: torch's function has as many.
+(B, ...).
 
 `python -m striate.calculus.cross_entropy` shows an example to check with a pencil.
 """

@@ -9,7 +9,8 @@ m is the margin, p 1 or 2, w the class weights, C the number of classes.  At the
 many-class loss is torch's MultiMarginLoss (its mean divides by the number of samples, with weights too); Crammer and
 Singer 2001 and Weston and Watkins 1999 describe the family.
 
-Shapes: scores (B, C) and target (B,) of int64 for many classes; any shape for two.
+Shapes: scores (B, C) and target (B,) of int64 for many classes; any shape for two.  The options are torch's, so that
+with the error a pullback has seven arguments.
 
 `python -m striate.calculus.hinge` shows an example to check with a pencil.
 """
@@ -33,7 +34,7 @@ def binary_hinge(
     >>> binary_hinge(torch.tensor([2.0, 0.5, -1.0]), torch.ones(3), reduction="none").tolist()
     [0.0, 0.5, 2.0]
     """
-    return reduce((margin - target * scores).clamp(min=0), reduction, scores.numel())
+    return reduce(_positive(margin - target * scores), reduction, scores.numel())
 
 
 def binary_hinge_pullback(
@@ -108,7 +109,12 @@ def _shortfall(scores: Tensor, target: Tensor, p: int, margin: float) -> Tensor:
         fix = f"there are {classes} scores: give one for each class, or correct the labels"
         raise DataError("multi_class_hinge", "every class", f"in [0, {classes})", got=int(wrong[0]), fix=fix)
     right = target.unsqueeze(1)
-    return (margin - scores.gather(1, right) + scores).clamp(min=0).scatter(1, right, 0)
+    return _positive(margin - scores.gather(1, right) + scores).scatter(1, right, 0)
+
+
+def _positive(z: Tensor) -> Tensor:
+    """max(0, z), with the slope 0 at 0: autograd's clamp would take 1."""
+    return torch.where(z > 0, z, 0)
 
 
 def demonstrate() -> str:

@@ -8,7 +8,7 @@
 
 Everything is kept in float64, whatever the data's type, and the large sums of x^2 that cancel in E x^2 - (E x)^2 are
 never made.  The order and the size of the chunks change only the last digits.  Chan, Golub and LeVeque 1979,
-"Updating formulae and a pairwise algorithm for computing sample variances", equation 2.1.
+"Updating formulae and a pairwise algorithm for computing sample variances".
 """
 
 from collections.abc import Callable, Iterable
