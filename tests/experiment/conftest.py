@@ -30,7 +30,7 @@ def shapes(tmp_path_factory):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe(shapes):
     """A run of a second: three epochs with everything that draws."""
     return parse_recipe(

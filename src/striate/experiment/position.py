@@ -86,12 +86,6 @@ def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
 
 
 def _compare(record: dict[str, Any], wired: Wired) -> None:
-    if record["fingerprint"] != wired.dataset.fingerprint:
-        then, now = tuple(record["classes"]), wired.dataset.classes
-        got = "other pictures or labels" if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
-        raise DataError(
-            "resume", "data", "those the run was started with", got=got, fix="put the data back, or start a new run"
-        )
     before, after = _flat(record["recipe"]), _flat(wired.recipe.model_dump(mode="json", exclude={"execution"}))
     changed = [f"{key} {before.get(key)} -> {value}" for key, value in after.items() if before.get(key) != value]
     if changed:
@@ -101,6 +95,12 @@ def _compare(record: dict[str, Any], wired: Wired) -> None:
             "the one the run was started with",
             got="; ".join(changed),
             fix="put it back, or start a new run with `striate train` and this recipe",
+        )
+    if record["fingerprint"] != wired.dataset.fingerprint:
+        then, now = tuple(record["classes"]), wired.dataset.classes
+        got = "other pictures or labels" if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
+        raise DataError(
+            "resume", "data", "those the run was started with", got=got, fix="put the data back, or start a new run"
         )
 
 

@@ -1,0 +1,78 @@
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from striate.base.errors import ConfigError
+from striate.experiment.recipe import known_keys, parse_override, parse_recipe, read_recipe
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "data": st.text(min_size=1),
+            "epochs": st.integers(1, 10**6),
+            "lr": st.floats(1e-12, 1e3, exclude_min=True),
+            "optimizer": st.sampled_from(["sgd", "adamw"]),
+            "seed": st.integers(0, 2**56 - 1),
+            "augment": st.fixed_dictionaries({}, optional={"shift": st.integers(0, 30), "flip": st.booleans()}),
+            "preprocess": st.fixed_dictionaries({}, optional={"image_size": st.integers(20, 500)}),
+        },
+    )
+)
+def test_toml_out_is_the_recipe_that_toml_in_gives(values):
+    recipe = parse_recipe(values)
+    assert parse_recipe(tomllib.loads(recipe.as_toml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 3}, r"key must be a known one, got epoch\.\n  Fix: did you mean epochs\?"),
+        ({"schedule": {"warmup": 1}}, r"got schedule\.warmup\.\n  Fix: did you mean schedule\.warmup_epochs\?"),
+        ({"lr": -1}, "lr must be greater than 0, got -1"),
+        ({"lr": float("nan")}, "lr must be a finite number, got nan"),
+        ({"epochs": 0}, "epochs must be greater than or equal to 1, got 0"),
+        ({"epochs": "many"}, "epochs must be a valid integer"),
+        ({"optimizer": "sgdm"}, "optimizer must be 'sgd' or 'adamw', got sgdm"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "momentum must be left out where it means nothing, got 0.9 with"),
+        ({"augment": 3}, "augment must be"),
+        ({"task": "paint"}, "task must be 'classify', got paint"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_way_out(values, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(values)
+
+
+def test_the_rate_left_out_is_the_optimizers():
+    assert (parse_recipe({}).lr, parse_recipe({"optimizer": "adamw"}).lr) == (0.02, 0.002)
+    assert parse_recipe({"optimizer": "adamw"}).momentum is None
+
+
+def test_changes_come_after_the_file(tmp_path):
+    file = tmp_path / "r.toml"
+    file.write_text("epochs = 3\n[augment]\nshift = 1\nflip = true\n")
+    recipe = read_recipe(file, [parse_override("augment.shift=4"), ("epochs", 5)])
+    assert (recipe.epochs, recipe.augment.shift, recipe.augment.flip) == (5, 4, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "a readable file"), ("epochs = = 3", "must be TOML"), (b"\xff\xfe", "must be TOML")]
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path, content, message):
+    file = tmp_path / "r.toml"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(file)
+
+
+def test_every_key_can_be_set_from_the_command_line():
+    for key in known_keys():
+        assert parse_override(f"{key}=1") == (key, 1)
+    with pytest.raises(ConfigError, match=r"got augment is not a table|got epochs is not a table"):
+        read_recipe(None, [("epochs", 3), ("epochs.x", 1)])
