@@ -7,10 +7,10 @@ Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", 1
 """
 
 import gzip
+import io
 import re
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         raise DataError(str(path), "the file", "readable", got=str(error.strerror or error), fix="check it") from error
 
 
-def _parse(file: BinaryIO | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
+def _parse(file: io.BufferedReader | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0":
         raise _damaged(path, f"first bytes {start!r}")
