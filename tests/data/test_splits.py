@@ -93,3 +93,14 @@ def test_three_given_splits_are_taken_as_they_are():
 def test_picked_samples_keep_label_and_name():
     part = divide({"all": samples(LABELS)}, seed=1, validation_fraction=0.1, test_fraction=0.1)[2]
     assert [LABELS[int(name.split("/")[1])] for name in part.names] == part.labels.tolist()
+
+
+def test_validation_is_drawn_apart_from_test():
+    options = {"seed": 5, "validation_fraction": 0.25, "test_fraction": 0.2}
+    _, validation, test, _ = divide({"all": samples(LABELS)}, **options)
+    kept, taken = stratified(LABELS, 0.2, 5)
+    rows = kept[stratified(LABELS[kept], 0.25, 5, draw=1)[1]]
+    assert test.names == tuple(f"all/{i}" for i in taken)
+    assert validation.names == tuple(f"all/{i}" for i in rows)
+    same_draw = kept[stratified(LABELS[kept], 0.25, 5)[1]]
+    assert not np.array_equal(rows, same_draw)
