@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import (
@@ -149,7 +148,7 @@ def header(path: Path, name: str | None = None) -> Header:
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
+def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -166,7 +165,7 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
         raise DecodeFault(name, "damaged", f"cannot be read ({_brief(error)})") from error
 
 
-def _parse(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
+def _parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageFile:
     """Read the header and hold it against the limits."""
     length = stream.seek(0, os.SEEK_END)
     stream.seek(0)

@@ -36,11 +36,13 @@ def open_folder(root: Path) -> Source:
     aside = Aside()
     if (root / TABLE).is_file():
         return open_table(root / TABLE)
-    folders = folders_in(root, aside)
+    at_root = Aside()
+    folders = folders_in(root, at_root)
     parts = _part_folders(root, folders)
     notes: list[str] = []
     if parts:
         named = {part: _class_folders(root, folder, part, aside, notes) for part, folder in parts.items()}
+        aside.links += at_root.links
         unused = [folder.name for folder in folders if folder not in parts.values()]
         notes += [f"not used: {', '.join(map(repr, unused))} beside the folders of the parts"] * bool(unused)
     else:

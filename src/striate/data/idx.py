@@ -7,10 +7,12 @@ Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", 1
 """
 
 import gzip
+import io
+import math
 import re
+import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from striate.data.samples import Named, Source, align, array_names
 
 _NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
 _UNSIGNED_BYTE = 8
+_PIECE = 2**20  # bytes
 
 
 def find_idx(root: Path) -> dict[tuple[str, str], Path]:
@@ -88,21 +91,24 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         raise DataError(str(path), "the file", "readable", got=str(error.strerror or error), fix="check it") from error
 
 
-def _parse(file: BinaryIO | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
+def _parse(file: io.BufferedReader | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0":
         raise _damaged(path, f"first bytes {start!r}")
     if start[2] != _UNSIGNED_BYTE or start[3] != axes:
         raise _damaged(path, f"type {start[2]} with {start[3]} axes, not type 8 (bytes) with {axes}")
-    lengths = np.frombuffer(file.read(4 * axes), dtype=">u4").astype(int)
-    if len(lengths) < axes or lengths.min() == 0:
-        raise _damaged(path, f"lengths {lengths.tolist()}")
-    expected = int(np.prod(lengths, dtype=object))
-    content = file.read(min(expected, 2**62) + 1)
+    header = file.read(4 * axes)
+    lengths = struct.unpack(f">{axes}I", header) if len(header) == 4 * axes else ()
+    if not lengths or 0 in lengths:
+        raise _damaged(path, f"a header of {4 + len(header)} bytes with lengths {lengths}")
+    expected = math.prod(lengths)
+    content = bytearray()
+    while len(content) <= expected and (piece := file.read(_PIECE)):  # a false length must not reserve memory
+        content += piece
     if len(content) != expected:
         came = f"{len(content)}" if len(content) < expected else "more"
         raise _damaged(path, f"{came} bytes of data where its header announces {expected}")
-    return np.frombuffer(content, dtype=np.uint8).reshape(lengths.tolist())
+    return np.frombuffer(content, dtype=np.uint8).reshape(lengths)
 
 
 def _damaged(path: Path, got: str) -> DataError:

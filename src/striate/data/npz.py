@@ -68,8 +68,12 @@ def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        with path.open("rb") as file:  # opened here: NumPy leaves a damaged file open
+            if file.read(2) != b"PK":
+                raise zipfile.BadZipFile("another kind of file")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             fix = "save plain arrays: uint8 pictures, whole-number labels, class_names as np.array([...], dtype=str)"

@@ -11,7 +11,9 @@ from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
 
-Bytes3 = UInt8[np.ndarray, "C H W"]
+Planes = UInt8[np.ndarray, "C H W"]
+Converted = UInt8[np.ndarray, "D H W"]
+Resized = UInt8[np.ndarray, "C h w"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Picture:
         return self.channels, self.height, self.width
 
 
-def fit(image: Image.Image | UInt8[np.ndarray, "..."], picture: Picture) -> Bytes3:
+def fit(image: Image.Image | UInt8[np.ndarray, "..."], picture: Picture) -> Resized:
     """Bring one image to the picture: channels first, then the size.
 
     Grey becomes RGB by repetition, RGB becomes grey by Pillow's luma, (19595 R + 38470 G + 7471 B + 32768) / 65536,
@@ -72,7 +74,7 @@ def fit(image: Image.Image | UInt8[np.ndarray, "..."], picture: Picture) -> Byte
     return np.ascontiguousarray(planes)
 
 
-def _to_channels(planes: Bytes3, channels: int) -> Bytes3:
+def _to_channels(planes: Planes, channels: int) -> Converted:
     """Grey stays one plane even where three are wanted: it is cheaper to repeat after the resize."""
     found = len(planes)
     if found == channels or (found == 1 and channels == 3):
@@ -83,7 +85,7 @@ def _to_channels(planes: Bytes3, channels: int) -> Bytes3:
     raise DataError("fit", "the image", f"of {channels} channels", got=f"{found}", fix=fix)
 
 
-def _resize(planes: Bytes3, height: int, width: int) -> Bytes3:
+def _resize(planes: Planes, height: int, width: int) -> Resized:
     if planes.shape[1:] == (height, width):
         return planes
     size = (width, height)
@@ -93,5 +95,5 @@ def _resize(planes: Bytes3, height: int, width: int) -> Bytes3:
     return np.stack([np.asarray(image.resize(size, Image.Resampling.BILINEAR)) for image in images])
 
 
-def _colour(planes: Bytes3) -> Image.Image:
+def _colour(planes: Planes) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
