@@ -27,7 +27,7 @@ LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison: our class and torch's, both built with `args`, on an input; `step` runs inside a training step."""
+    """One comparison: our class and torch's, both built with `args`, on an input; `step`: inside a training step."""
 
     name: str
     ours: Callable[..., nn.Module]
