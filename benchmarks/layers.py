@@ -1,0 +1,104 @@
+"""Every layer that torch has too, side by side with torch's.
+
+    python benchmarks/layers.py [part of a name] …
+
+Both run in one process, turn about, on the same input, so that what slows the machine slows both.  Median milliseconds
+of `RUNS`; ratio = torch / ours, so above 1 is faster than torch.  Losses are shown like wins.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from striate.base.random import StepRandomness, step_randomness
+from striate.layers.dropout import Dropout
+from striate.layers.local_response_norm import LocalResponseNorm
+
+RUNS = 9
+LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison: our class and torch's, both built with `args`, on an input; `step`: inside a training step."""
+
+    name: str
+    ours: Callable[..., nn.Module]
+    torchs: Callable[..., nn.Module]
+    args: tuple[object, ...]
+    shape: tuple[int, ...]
+    step: bool = False
+
+
+ROWS = [
+    Row("LocalResponseNorm", LocalResponseNorm, nn.LocalResponseNorm, (5, 5e-4, 0.75, 2.0), (64, 96, 55, 55)),
+    Row("LocalResponseNorm, conv2", LocalResponseNorm, nn.LocalResponseNorm, (5, 5e-4, 0.75, 2.0), (16, 256, 27, 27)),
+    Row("LocalResponseNorm, small", LocalResponseNorm, nn.LocalResponseNorm, (5, 5e-4, 0.75, 2.0), (8, 16, 14, 14)),
+    Row("Dropout", Dropout, nn.Dropout, (0.5,), (64, 4096)),
+    Row("Dropout in a step", Dropout, nn.Dropout, (0.5,), (64, 4096), step=True),
+    Row("Dropout in a step, small", Dropout, nn.Dropout, (0.5,), (16, 120), step=True),
+]
+
+
+def main(wanted: list[str]) -> None:
+    torch.manual_seed(0)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {RUNS}, ms; ratio torch/ours")
+    print(f"{'layer':<26} {'shape':<18} {'layout':<6} {'dtype':<8} {'pass':<8} {'torch':>9} {'ours':>9} {'ratio':>6}")
+    for row in ROWS:
+        if not wanted or any(part.lower() in row.name.lower() for part in wanted):
+            for line in compare(row):
+                print(line, flush=True)
+
+
+def compare(row: Row) -> Iterator[str]:
+    """The lines of one row: layouts by precisions by passes."""
+    for layout, memory_format in LAYOUTS.items():
+        if layout == "NHWC" and len(row.shape) != 4:
+            continue
+        for dtype in (torch.float32, torch.bfloat16):
+            x, dy = (torch.randn(row.shape, dtype=dtype) for _ in range(2))
+            if len(row.shape) == 4:
+                x, dy = (t.to(memory_format=memory_format) for t in (x, dy))
+            pair = tuple(kind(*row.args).to(dtype) for kind in (row.torchs, row.ours))
+            for name, work in (("forward", forward), ("fwd+bwd", both)):
+                torchs, ours = measure([partial(work, layer, x, dy) for layer in pair], step=row.step)
+                ratio = "  n/a" if torchs is None or ours is None else f"{torchs / ours:.2f}"
+                head = f"{row.name:<26} {'x'.join(map(str, row.shape)):<18} {layout:<6} {str(dtype)[6:]:<8}"
+                print_ms = [f"{'none' if t is None else f'{t:.3f}':>9}" for t in (torchs, ours)]
+                yield f"{head} {name:<8} {' '.join(print_ms)} {ratio:>6}"
+
+
+def forward(layer: nn.Module, x: Tensor, _: Tensor) -> None:
+    with torch.no_grad():
+        layer(x)
+
+
+def both(layer: nn.Module, x: Tensor, dy: Tensor) -> None:
+    y = layer(x.detach().requires_grad_())
+    y.backward(dy if dy.shape == y.shape else torch.ones_like(y))
+
+
+def measure(works: list[Callable[[], None]], *, step: bool) -> list[float | None]:
+    """Median milliseconds of each piece of work, turn about; None where torch has no kernel for it."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for run in range(RUNS + 1):
+        for work, record in zip(works, seconds, strict=True):
+            with step_randomness(StepRandomness(seed=0, step=run)) if step else nullcontext():
+                start = perf_counter()
+                try:
+                    work()
+                except (NotImplementedError, RuntimeError):
+                    continue
+                record.append(perf_counter() - start)
+    return [1000 * median(record[1:]) if record else None for record in seconds]  # the first run warms up
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
