@@ -98,7 +98,7 @@ def test_every_file_that_does_not_decode_is_listed_at_once(class_folders):
     assert "every picture must be readable, got 5 of 29 that are not:" in text
     for path, (_, reason) in expected.items():
         assert f"\n    {path}: {reason}" in text
-    assert text.endswith("\n  Fix: repair or remove these files, or leave them out with skip_bad")
+    assert text.endswith("\n  Fix: repair or remove these files, or leave them out with split.skip_bad=true")
     assert caught.value.exit_code == 3
 
 

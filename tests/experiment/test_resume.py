@@ -77,7 +77,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(recipe, unb
 @pytest.mark.parametrize("steps", [1, 2, 5, 6, 7, 11, 17])  # 6 steps an epoch: in it, at its end, at its start
 def test_a_run_stopped_at_any_step_goes_on_as_if_it_had_not(recipe, unbroken, tmp_path, steps):
     run = tmp_path / "stopped"
-    with pytest.raises(Stopped, match=rf"stopped by SIGTERM at epoch \d of 3, step \d+; continue with: striate resume {run}"):
+    with pytest.raises(
+        Stopped, match=rf"stopped by SIGTERM at epoch \d of 3, step \d+; continue with: striate resume {run}"
+    ):
         stop_after(start(recipe, run=run), steps)
     events = go_on(run)
     assert "from step" in next(events).headline

@@ -30,10 +30,11 @@ for command in COMMANDS:
     app.command()(command)
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         typer.echo(f"striate {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -65,7 +65,7 @@ class UnreadablePicturesError(DataError):
         shown = "".join(f"\n    {fault}" for fault in faults[:SHOWN])
         rest = f"\n    and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         got = f"{len(faults)} of {count} that are not:{shown}{rest}"
-        fix = "repair or remove these files, or leave them out with skip_bad"
+        fix = "repair or remove these files, or leave them out with split.skip_bad=true"
         super().__init__(location, "every picture", "readable", got=got, fix=fix)
 
 

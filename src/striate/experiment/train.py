@@ -6,7 +6,7 @@ from pathlib import Path
 
 from striate.base.errors import ModelFileError
 from striate.base.files import locked
-from striate.data.dataset import Dataset
+from striate.data.dataset import SHOWN, Dataset
 from striate.data.source import BUILT_IN, open_source
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
@@ -103,9 +103,15 @@ def _drop_lost_best(history: History, folder: RunFolder, notes: list[str]) -> No
 
 def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
     with stop_requests() as stop:
-        yield Started(_headline(wired, history, folder), (*wired.dataset.notes, *notes))
+        yield Started(_headline(wired, history, folder), (*_notes(wired.dataset), *notes))
         yield from train_epochs(wired, history, folder, stop)
         yield Finished(finish(wired, history, folder))
+
+
+def _notes(dataset: Dataset) -> tuple[str, ...]:
+    left_out = tuple(f"left out: {fault}" for fault in dataset.left_out[:SHOWN])
+    more = (f"left out: {len(dataset.left_out) - SHOWN} more, see data.json",) if dataset.left_out[SHOWN:] else ()
+    return (*dataset.notes, *left_out, *more)
 
 
 def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
