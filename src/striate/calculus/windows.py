@@ -122,5 +122,5 @@ def spread(y: Float[Tensor, "B C *out"], stride: int | tuple[int, ...]) -> Float
     """
     steps = per_axis("stride", stride, y.ndim - 2, where="spread")
     wide = y.new_zeros(*y.shape[:2], *(s * (m - 1) + 1 for m, s in zip(y.shape[2:], steps, strict=True)))
-    wide[(..., *(slice(None, None, s) for s in steps))] = y
+    wide[(slice(None), slice(None), *(slice(None, None, s) for s in steps))] = y
     return wide
