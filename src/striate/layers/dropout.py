@@ -1,7 +1,5 @@
 """Dropout whose masks belong to the training step, not to a generator's past."""
 
-from typing import ClassVar
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -45,8 +43,6 @@ class Dropout(StepRandomLayer):
     >>> Dropout(0.5).eval()(torch.ones(1, 3))
     tensor([[1., 1., 1.]])
     """
-
-    __constants__: ClassVar[list[str]] = ["p"]
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
