@@ -1,0 +1,79 @@
+"""Every command and every snippet of README and docs runs, in the order in which they stand."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.M | re.S)
+THE_TEST_COMMAND = "make test"
+
+
+def blocks():
+    for document in DOCUMENTS:
+        for match in BLOCK.finditer(document.read_text()):
+            yield document.name, match[1], match[2]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder that looks like a clone that is set up, with a folder of photos in it."""
+    folder = tmp_path_factory.mktemp("desk")
+    shutil.copy(REPOSITORY / "Makefile", folder)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, folder)
+        os.utime(folder / name, (0, 0))  # older than the set-up, so that make has none to do
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name in ("python", "striate"):
+        (folder / ".venv" / "bin" / name).symlink_to(Path(sys.executable).parent / name)
+    (folder / ".venv" / ".installed").touch()
+    (folder / ".venv" / ".installed-dev").touch()
+    rng = np.random.default_rng(0)
+    for name, level in (("ants", 90), ("bees", 160)):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(level - 60, level + 60, (48 + number, 64, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{number:02d}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(("document", "kind", "text"), list(blocks()))
+def test_it_runs(desk, document, kind, text):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    if kind == "python":
+        command = [sys.executable, "-W", "error", "-c", text]
+    else:
+        kept = [line for line in text.splitlines() if not line.startswith(THE_TEST_COMMAND)]
+        command = ["bash", "-euo", "pipefail", "-c", "\n".join(kept)]
+    result = subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{document}:\n{text}\n{result.stdout}\n{result.stderr}"
+
+
+def test_every_link_inside_the_documents_leads_somewhere():
+    for document in [*DOCUMENTS, REPOSITORY / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            assert "://" in target or (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_recipes_page_knows_every_key_and_its_default():
+    from striate.experiment.recipe import Recipe, known_keys
+
+    page = (REPOSITORY / "docs" / "recipes.md").read_text()
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+) \|", page, re.M))
+    assert list(rows) == known_keys()
+    recipe = Recipe()
+    for key, told in rows.items():
+        value = recipe
+        for part in key.split("."):
+            value = getattr(value, part)
+        expected = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
+        expected = expected or (f'"{value}"' if isinstance(value, str) else f"{value}")
+        assert value is None or f"`{expected}`" in told, key
