@@ -8,6 +8,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = REPOSITORY / "src" / "striate"
+BUILT_IN = ("ValueError", "TypeError", "RuntimeError", "KeyError", "Exception")
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -37,6 +38,6 @@ def test_files_and_functions_are_short(path):
 def test_a_raised_message_is_one_text(path):
     """A comma between two strings would make the message of a built-in error a tuple."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
-            if node.exc.func.id in ("ValueError", "TypeError", "RuntimeError", "KeyError", "Exception"):
-                assert len(node.exc.args) <= 1, ast.unparse(node)
+        call = node.exc if isinstance(node, ast.Raise) else None
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in BUILT_IN:
+            assert len(call.args) <= 1, ast.unparse(node)

@@ -118,7 +118,7 @@ def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
     image = _parse(io.BytesIO(content), name)
     try:
         image.load()
-        return _to_grey_or_rgb(_upright(image), name)
+        return as_grey_or_rgb(image, name)
     except (DecodeFault, MemoryError):
         raise
     except Exception as error:  # hostile bytes can raise nearly anything inside a decoder
@@ -224,7 +224,13 @@ def _check_size(width: int, height: int, name: str) -> None:
         raise DecodeFault(name, "too-large", f"too large: {megapixels} Mpixel, limit {MAX_PIXELS // 1_000_000}")
 
 
-def _to_grey_or_rgb(image: Image.Image, name: str) -> Image.Image:
+def as_grey_or_rgb(image: Image.Image, name: str) -> Image.Image:
+    """A loaded picture of any mode, upright and of mode "L" or "RGB", by the rules at the top of this file.
+
+    Raises:
+        DecodeFault: its pixels have no stated range.
+    """
+    image = _upright(image)
     if image.mode in _SIXTEEN_BIT or image.mode == "I":
         return _from_16_bit(image, name)
     if image.mode == "F":

@@ -9,7 +9,6 @@ Nothing in it is code: the loader builds only what the catalogue of networks nam
 types and shapes of all tensors with the network before it reads one.
 """
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -25,7 +24,7 @@ from torch import nn
 from striate.base.errors import ModelFileError, StriateError
 from striate.base.files import digest, replace_folder, resource_errors, write, write_json
 from striate.data.preprocess import Preprocess
-from striate.models.catalogue import build
+from striate.models.catalogue import skeleton
 
 FILES = ("config.json", "model.safetensors", "README.md")
 
@@ -35,13 +34,16 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    num_classes: int = Field(ge=2)
-    in_channels: int = Field(ge=1)
-    image_size: int = Field(ge=1)
+    num_classes: int = Field(ge=2, le=1_000_000)
+    in_channels: int = Field(ge=1, le=4096)
+    image_size: int = Field(ge=1, le=16_384)
 
-    def build(self) -> nn.Module:
-        """The network, with weights that are not trained."""
-        return build(self.name, num_classes=self.num_classes, in_channels=self.in_channels, image_size=self.image_size)
+    def skeleton(self) -> nn.Module:
+        """The network without numbers: names and shapes are known, no memory is taken."""
+        with torch.device("meta"):
+            return skeleton(
+                self.name, num_classes=self.num_classes, in_channels=self.in_channels, image_size=self.image_size
+            )
 
 
 class Config(BaseModel):
@@ -55,6 +57,17 @@ class Config(BaseModel):
     classes: tuple[str, ...]
     data_fingerprint: str
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Config":
+        picture = Preprocess.from_dict(self.preprocess).picture
+        size = (picture.height + 2 * picture.pad, picture.width + 2 * picture.pad)
+        expected = self.architecture
+        if (picture.channels, *size) != (expected.in_channels, expected.image_size, expected.image_size):
+            raise ValueError("preprocess does not lead to the network's input")
+        if len(self.classes) != expected.num_classes:
+            raise ValueError(f"{len(self.classes)} classes for {expected.num_classes} outputs")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +115,9 @@ def load_bundle(folder: Path) -> Bundle:
     try:
         config = Config.model_validate_json((folder / "config.json").read_bytes())
         preprocess = Preprocess.from_dict(config.preprocess)
-        model = config.architecture.build()
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise _not_ours(folder / "config.json", str(error).splitlines()[0]) from error
+        model = config.architecture.skeleton()
+    except ValidationError as error:
+        raise _not_ours(folder / "config.json", error.errors()[0]["msg"]) from error
     except StriateError as error:
         raise _not_ours(folder / "config.json", f"{error.where}: {error.what} = {error.got}") from error
     _load_weights(model, folder / "model.safetensors")
@@ -145,7 +158,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         raise _not_ours(path, str(error)) from error
     if any(tensors[name].dtype != dtype for name, (_, dtype) in expected.items()):
         raise _not_ours(path, "numbers of another type")
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)  # the network had no numbers of its own
 
 
 def _not_ours(path: Path, found: str) -> ModelFileError:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from striate.base.errors import DataError, ModelFileError
-from striate.data.decode import DecodeFault, Fault, decode
+from striate.data.decode import DecodeFault, Fault, as_grey_or_rgb, decode
 from striate.data.picture import fit
 from striate.deploy.bundle import Bundle, load_bundle
 
@@ -66,7 +66,7 @@ class Predictor:
             DataError: it does not decode.
         """
         try:
-            (prediction,) = self._predict([(picture, self._fit(picture))], top)
+            (prediction,) = self._predict([(picture, self.fit(picture))], top)
         except DecodeFault as fault:
             raise DataError(
                 "predict", "picture", "a picture", got=fault, fix="give a JPEG or PNG file that other programs can open"
@@ -80,7 +80,7 @@ class Predictor:
         def readable() -> Iterator[tuple[Path, np.ndarray]]:
             for path in paths:
                 try:
-                    yield path, self._fit(path)
+                    yield path, self.fit(path)
                 except DecodeFault as fault:
                     faults.append(fault.fault)
 
@@ -98,14 +98,14 @@ class Predictor:
         with torch.inference_mode():
             return self.bundle.model(self.bundle.preprocess.to_input(images)).double().softmax(1)
 
-    def _fit(self, picture: Picture) -> np.ndarray:
-        if isinstance(picture, str | Path):
-            decoded: Image.Image | np.ndarray = decode(Path(picture))
-        elif isinstance(picture, bytes):
-            decoded = decode(picture)
-        else:
-            decoded = picture
-        return fit(decoded, self.bundle.preprocess.picture)
+    def fit(self, picture: Picture) -> UInt8[np.ndarray, "C H W"]:
+        """Decode one picture and bring it to the network's channels and size.
+
+        Raises:
+            DecodeFault: it does not decode.
+            DataError: an array that is not uint8 (H W or H W C), or its channels do not fit.
+        """
+        return fit(_decoded(picture), self.bundle.preprocess.picture)
 
     def _prediction(self, picture: Picture, row: Tensor, top: int) -> Prediction:
         values, numbers = row.topk(min(top, len(self.classes)))
@@ -114,6 +114,25 @@ class Predictor:
         )
         path = str(picture) if isinstance(picture, str | Path) else ""
         return Prediction(path=path, class_name=ranked[0][0], probability=ranked[0][1], top=ranked)
+
+
+def _decoded(picture: Picture) -> Image.Image | np.ndarray:
+    match picture:
+        case str() | Path():
+            return decode(Path(picture))
+        case bytes():
+            return decode(picture)
+        case Image.Image():
+            return as_grey_or_rgb(picture, "picture")
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
+        raise DataError(
+            "predict",
+            "array",
+            "uint8 of shape (H, W) or (H, W, C)",
+            got=f"{picture.dtype} {picture.shape}",
+            fix="scale it to 0 to 255 and convert it with .astype('uint8')",
+        )
+    return picture
 
 
 def load(location: str | Path) -> Predictor:

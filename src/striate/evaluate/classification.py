@@ -64,7 +64,7 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
     share, spread = correct / count, Z**2 / count
     centre = (share + spread / 2) / (1 + spread)
     half = Z * sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))  # rounding could cross an end
 
 
 def classification(

@@ -77,13 +77,25 @@ def build(
     >>> sum(p.numel() for p in build("lenet5").parameters())
     61706
     """
+    with torch.random.fork_rng(devices=[]):  # torch's constructors draw weights that are replaced below
+        model = skeleton(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
+    initialise(model, seed)
+    return model
+
+
+def skeleton(
+    name: str, *, num_classes: int, in_channels: int, image_size: int | None = None, dropout: float = 0.0
+) -> nn.Module:
+    """A network whose weights are torch's own draw, or nothing at all inside `torch.device("meta")`.
+
+    Raises:
+        ConfigError: as `build`.
+    """
     chosen = card(name)
     if num_classes < 2:
         raise ConfigError(name, "num_classes", ">= 2", got=num_classes, fix="give at least two classes")
     if in_channels < 1:
         raise ConfigError(name, "in_channels", ">= 1", got=in_channels, fix="1 is grey, 3 is colour")
-    with torch.random.fork_rng(devices=[]):  # torch's constructors draw weights that are replaced below
-        model = chosen.builder(num_classes, in_channels, image_size or chosen.image_size, dropout)
+    model = chosen.builder(num_classes, in_channels, image_size or chosen.image_size, dropout)
     number_layers(model)
-    initialise(model, seed)
     return model

@@ -1,0 +1,181 @@
+import json
+import os
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import striate
+from striate.base.errors import DataError, ModelFileError
+from striate.base.files import digest
+from striate.data.augment import Augment
+from striate.data.batches import evaluation_batches, training_batches
+from striate.data.dataset import prepare
+from striate.data.picture import Picture
+from striate.data.preprocess import Preprocess
+from striate.data.source import open_source
+from striate.deploy.bundle import FILES, Architecture, Bundle, Config, load_bundle, save_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    architecture = Architecture(name="lenet5", num_classes=3, in_channels=1, image_size=32)
+    config = Config(
+        architecture=architecture,
+        preprocess=Preprocess(Picture(1, 28, 28, pad=2), (0.2,), (0.3,)).as_dict(),
+        classes=("bar", "cross", "ring"),
+        data_fingerprint="0" * 64,
+        versions={},
+    )
+    model = striate.build("lenet5", num_classes=3)
+    save_bundle(tmp_path / "model", Bundle(model, Preprocess.from_dict(config.preprocess), config), "# card\n")
+    return tmp_path / "model"
+
+
+def seal(folder):
+    """Checksums that agree with what was changed: an attacker can make them, too."""
+    (folder / "SHA256SUMS").write_text("".join(f"{digest(folder / name)}  {name}\n" for name in FILES))
+
+
+def test_a_bundle_comes_back_as_it_was(bundle):
+    first, again = load_bundle(bundle), load_bundle(shutil.copytree(bundle, bundle.with_name("elsewhere")))
+    assert first.config == again.config
+    for a, b in zip(first.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not first.model.training
+
+
+def test_it_is_in_the_hugging_face_layout_and_sha256sum_agrees(bundle):
+    assert {path.name for path in bundle.iterdir()} == {*FILES, "SHA256SUMS"}
+    assert os.system(f"cd {bundle} && sha256sum --check --quiet SHA256SUMS") == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": {"name": "os.system", "num_classes": 3, "in_channels": 1, "image_size": 32}},
+        {"architecture": {"name": "lenet5", "num_classes": 3, "in_channels": 1, "image_size": 32, "code": "x"}},
+        {"architecture": {"name": "lenet5", "num_classes": -1, "in_channels": 1, "image_size": 32}},
+        {"architecture": {"name": "lenet5", "num_classes": 3, "in_channels": 1, "image_size": 10**9}},
+        {"architecture": {"name": "lenet5", "num_classes": 4, "in_channels": 1, "image_size": 32}},
+        {"preprocess": {"picture": {"channels": 1, "height": 28, "width": 28, "pad": 2}, "mean": [0], "std": [0]}},
+        {"preprocess": {"resize": "eval"}},
+        {"classes": ["bar"]},
+        {"format": 2},
+        {"more": 1},
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(bundle, change):
+    config = json.loads((bundle / "config.json").read_text())
+    (bundle / "config.json").write_text(json.dumps({**config, **change}))
+    seal(bundle)
+    with pytest.raises(ModelFileError, match=r"part of a model of this program"):
+        load_bundle(bundle)
+
+
+class Code:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def test_a_pickle_for_weights_is_refused_and_not_run(bundle, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (bundle / "model.safetensors").write_bytes(pickle.dumps(Code()))
+    seal(bundle)
+    with pytest.raises(ModelFileError):
+        load_bundle(bundle)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("change", ["shape", "type", "name", "missing", "extra"])
+def test_tensors_that_do_not_fit_are_refused(bundle, change):
+    tensors = load_file(bundle / "model.safetensors")
+    name = "classifier.7.bias"
+    match change:
+        case "shape":
+            tensors[name] = torch.zeros(4)
+        case "type":
+            tensors[name] = torch.zeros(3, dtype=torch.float64)
+        case "name":
+            tensors["x"] = tensors.pop(name)
+        case "missing":
+            del tensors[name]
+        case "extra":
+            tensors["x"] = torch.zeros(1)
+    save_file(tensors, bundle / "model.safetensors")
+    seal(bundle)
+    with pytest.raises(ModelFileError, match="another"):
+        load_bundle(bundle)
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    torch.set_num_threads(1)
+    return striate.train(striate.Recipe(data="digits", epochs=3), run=tmp_path_factory.mktemp("runs") / "digits")
+
+
+@pytest.fixture(scope="module")
+def digits(digits_run):
+    picture = load_bundle(digits_run.path / "model").preprocess.picture
+    return prepare(open_source("digits"), picture, seed=0, validation_fraction=0.1, test_fraction=0.2)
+
+
+def test_prediction_equals_the_evaluation_in_training_picture_by_picture(digits_run, digits):
+    predictor = striate.load(digits_run.path)
+    raw = open_source("digits").parts["all"]
+    place = {name: number for number, name in enumerate(raw.names)}
+    expected = digits_run.test.confusion
+    found = np.zeros((10, 10), int)
+    (batch, _), *rest = evaluation_batches(digits.test, predictor.bundle.preprocess, 512)
+    assert not rest
+    logits = predictor.bundle.model(batch).double().softmax(1)
+    for number, (name, label) in enumerate(zip(digits.test.names, digits.test.labels.tolist(), strict=True)):
+        alone = predictor.predict(raw.items[place[name]], top=10)  # the 8x8 array, as it came
+        found[label, int(alone.class_name)] += 1
+        values = dict(alone.top)
+        assert [values[str(k)] for k in range(10)] == pytest.approx(logits[number].tolist(), abs=1e-6)
+    assert found.tolist() == [list(row) for row in expected]
+
+
+def test_one_path_leads_from_a_picture_to_the_input(digits_run, digits, tmp_path):
+    """Training, evaluation and prediction from array, file, bytes and Pillow image: the same bits."""
+    predictor = striate.load(digits_run.path)
+    preprocess = predictor.bundle.preprocess
+    raw = open_source("digits").parts["all"]
+    pixels = raw.items[raw.names.index(digits.train.names[5])]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    ways = [pixels, tmp_path / "a.png", (tmp_path / "a.png").read_bytes(), Image.open(tmp_path / "a.png")]
+    inputs = [preprocess.to_input(torch.from_numpy(predictor.fit(way))[None])[0] for way in ways]
+    trained, evaluated = (
+        torch.cat([x for x, _ in batches])
+        for batches in (
+            training_batches(digits.train, preprocess, Augment(), seed=0, epoch=0, batch_size=64),
+            evaluation_batches(digits.train, preprocess, 512),
+        )
+    )
+    inputs.append(evaluated[5])
+    assert all(torch.equal(inputs[0], other) for other in inputs)
+    assert any(torch.equal(inputs[0], other) for other in trained)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_pillow_images_and_their_files_are_predicted_alike(digits_run, tmp_path, mode):
+    rng = np.random.default_rng(0)
+    grey = Image.fromarray(rng.integers(0, 256, (20, 20)).astype(np.uint8))
+    wide = Image.fromarray(rng.integers(0, 2**16, (20, 20)).astype(np.uint16))
+    image = wide if mode == "I;16" else grey.convert("RGB").convert(mode) if mode != "L" else grey
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image.save(file)
+    assert digits_run.predict(image).top == digits_run.predict(file).top
+
+
+def test_what_is_no_picture_is_said(digits_run, tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"a\.png: not a picture"):
+        digits_run.predict(tmp_path / "a.png")
+    with pytest.raises(DataError, match="float64"):
+        digits_run.predict(np.zeros((8, 8)))
