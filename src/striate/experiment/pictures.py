@@ -52,7 +52,7 @@ def curves(rows: list[EpochRow]) -> bytes:
 
 
 def confusion_matrix(result: Classification) -> bytes:
-    """Rows: the class; columns: what it was taken for; shade: share of the row, as PNG."""
+    """Rows: the class; columns: what it was taken for; shade: share of the row to the power 0.35, as PNG."""
     counts = np.array(result.confusion)
     names = [entry.name for entry in result.per_class]
     k = len(names)
@@ -60,14 +60,15 @@ def confusion_matrix(result: Classification) -> bytes:
     figure = _figure(side, side)
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    shade = share**0.35  # so that one picture in a hundred can be seen
+    axes.imshow(shade, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="taken for", ylabel="is", title=f"accuracy {result.accuracy:.4f} on {result.count} pictures")
     if k <= NAMED_CLASSES:
         axes.set_xticks(range(k), names, rotation=90 if max(map(len, names)) > 2 else 0)
         axes.set_yticks(range(k), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                dark = share[row, column] > 0.5
+                dark = shade[row, column] > 0.6
                 axes.text(
                     column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black"
                 )

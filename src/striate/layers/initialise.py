@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from striate.base.random import Purpose, derive
+from striate.calculus.initialise import he_normal
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -23,6 +24,7 @@ def initialise(model: nn.Module, seed: int) -> None:
     layers = (module for module in model.modules() if isinstance(module, WEIGHTED))
     for position, layer in enumerate(layers):
         generator = torch.Generator().manual_seed(derive(seed, Purpose.INITIALISE, position))
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            layer.weight.copy_(he_normal(layer.weight.shape, generator))
+            if layer.bias is not None:
+                layer.bias.zero_()
