@@ -135,3 +135,24 @@ def test_wrong_channels_are_brought_to_the_networks(striate, run, tmp_path):
     Image.fromarray(np.zeros((50, 30), np.uint8)).save(tmp_path / "grey.png")
     Image.fromarray(np.zeros((50, 30, 4), np.uint8)).save(tmp_path / "alpha.png")
     assert striate("predict", run, "grey.png", "alpha.png")[0] == 0
+
+
+def test_a_fault_of_ours_is_told_as_one_without_a_traceback(striate, run, monkeypatch):
+    from striate.experiment import judge
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(judge, "judge", broken)
+    check(striate("evaluate", run), 1, "InternalError: ZeroDivisionError: oh", "--debug")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")])
+def test_out_of_memory_says_what_to_try(striate, run, monkeypatch, error):
+    from striate.experiment import judge
+
+    def greedy(*_, **__):
+        raise error
+
+    monkeypatch.setattr(judge, "judge", greedy)
+    check(striate("evaluate", run), 6, "out of memory", "smaller batch_size")

@@ -1,7 +1,7 @@
 """`striate`: the commands together, and how errors leave the program.
 
 Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint or model file, 5 numeric, 6 resources,
-130 SIGINT, 143 SIGTERM.
+130 SIGINT, 143 SIGTERM; 1 is a fault of ours.
 """
 
 import sys
@@ -49,7 +49,7 @@ def main() -> None:
     """Run the command line; every known error is a sentence and an exit code."""
     try:
         app()
-    except (StriateError, Stopped, KeyboardInterrupt, BrokenPipeError, MemoryError, RuntimeError) as error:
+    except (Exception, KeyboardInterrupt) as error:
         if "--debug" in sys.argv:
             raise
         sys.exit(_explain(error))
@@ -72,7 +72,8 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error):
         _say("ResourceError: out of memory.\n  Fix: try a smaller batch_size, or smaller pictures")
         return 6
-    raise error
+    _say(f"InternalError: {type(error).__name__}: {error}\n  Fix: this is a fault of Striate; --debug shows where")
+    return 1
 
 
 def _say(text: str) -> None:

@@ -28,6 +28,7 @@ class LeNet5(nn.Module):
 
     Shape: (B, in_channels, image_size, image_size) -> (B, num_classes), the logits.
 
+    >>> import torch
     >>> LeNet5()(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
     """
