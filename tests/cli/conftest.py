@@ -1,3 +1,4 @@
+import signal
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from striate.cli.main import main
 def striate(capsys, monkeypatch, tmp_path):
     """Run a command line in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the test runner keeps its own handlers
     torch.set_num_threads(1)
 
     def run(*arguments):

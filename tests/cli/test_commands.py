@@ -182,6 +182,17 @@ def test_a_signal_ends_a_run_with_its_code_and_the_way_on(photos, tmp_path, numb
     assert list((run / "checkpoints").glob("*.safetensors"))
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_nothing_is_trained_ends_with_its_code_too(number, code, tmp_path):
+    fifo = tmp_path / "recipe.toml"
+    os.mkfifo(fifo)  # the command waits for somebody to write
+    child = process("train", fifo, cwd=tmp_path)
+    time.sleep(2)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (code, f"stopped by {signal.Signals(number).name}; nothing was lost\n")
+
+
 def test_a_full_disk_ends_with_6_and_what_was_saved_stays(photos, tmp_path):
     run = tmp_path / "run"
     limit = "ulimit -f 450 && exec " + " ".join(

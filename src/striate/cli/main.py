@@ -4,7 +4,9 @@ Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint or model file
 130 SIGINT, 143 SIGTERM; 1 is a fault of ours.
 """
 
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -46,16 +48,22 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; every known error is a sentence and an exit code."""
+    """Run the command line; every error is a sentence and an exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)  # the training loop puts its own in place while it runs
     try:
         app()
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
         sys.exit(_explain(error))
 
 
-def _explain(error: BaseException) -> int:
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Stopped(f"stopped by {signal.Signals(number).name}; nothing was lost", number)
+
+
+def _explain(error: Exception) -> int:
     match error:
         case StriateError():
             _say(f"{type(error).__name__}: {error}")
@@ -63,9 +71,6 @@ def _explain(error: BaseException) -> int:
         case Stopped():
             _say(str(error))
             return error.exit_code
-        case KeyboardInterrupt():
-            _say("stopped by SIGINT before training began; nothing to resume")
-            return 130
         case BrokenPipeError():
             sys.stderr.close()  # whoever read our output has gone: nobody is left to tell
             return 0
