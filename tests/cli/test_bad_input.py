@@ -156,3 +156,79 @@ def test_out_of_memory_says_what_to_try(striate, run, monkeypatch, error):
 
     monkeypatch.setattr(judge, "judge", greedy)
     check(striate("evaluate", run), 6, "out of memory", "smaller batch_size")
+
+
+def test_too_few_pictures_to_judge_with(striate, photos, tmp_path):
+    for name in ("lying", "standing"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for number in ("01", "03"):
+            shutil.copy(photos / name / f"{number}.png", tmp_path / "few" / name)
+    check(striate("train", "--data", "few"), 3, "validation pictures must be at least one", "3 pictures")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_that_are_no_numbers_are_never_saved(striate, photos, tmp_path):
+    arguments = ("train", "--data", photos, "--epochs", 1, "batch_size=100000", "--lr", "1e38", "--run", "r")
+    check(striate(*arguments), 5, "validation loss", "lower lr", "no model was made")
+    assert not (tmp_path / "r" / "model").exists()
+
+
+def test_a_table_never_replaces_something_that_is_none(striate, run, photos, tmp_path):
+    picture = tmp_path / "a.png"
+    picture.write_bytes((photos / "lying" / "01.png").read_bytes())
+    before = picture.read_bytes()
+    check(striate("predict", run, picture, "--csv", "a.png"), 2, "a file that ends in .csv")
+    check(striate("predict", run, picture, "--csv", ""), 2, "a file that ends in .csv")
+    check(striate("predict", run, picture, "--csv", "nowhere/a.csv"), 2, "in a folder that exists")
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("environment.json", '{"threads": "abc"}'),
+        ("environment.json", '{"threads": -3}'),
+        ("environment.json", '{"threads": 1e400}'),
+        ("data.json", '{"location": 5}'),
+        ("data.json", "{"),
+    ],
+)
+def test_damaged_notes_of_a_run_do_not_stop_its_resuming(striate, run, tmp_path, name, content):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / name).write_text(content)
+    assert striate("resume", "run")[0] == 0
+
+
+@pytest.mark.parametrize("content", ["{}", '{"test": {"interval": [1]}}', '{"epochs": 3, "test": []}'])
+def test_a_damaged_result_is_made_again(striate, run, tmp_path, content):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "result.json").write_text(content)
+    check(striate("resume", "run"), 4, "remove that file")
+
+
+def test_the_runs_own_data_are_judged_by_their_test_split(striate, run, photos):
+    import json
+
+    own = json.loads(striate("evaluate", run, "--json")[1])
+    assert json.loads(striate("evaluate", run, "--data", photos, "--json")[1]) == own
+    check(striate("evaluate", run / "model", "--data", photos, "--split", "train"), 2, "that bring no split")
+
+
+def test_an_encrypted_archive(striate, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", b"1234")
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    check(striate("train", "--data", "a.npz"), 3, "a.npz")
+
+
+def test_an_optimizer_brings_its_own_rate_over_a_recipes(striate, run, tmp_path):
+    assert striate("train", run / "recipe.toml", "optimizer=adamw", "epochs=1", "--run", "r")[0] == 0
+    text = (tmp_path / "r" / "recipe.toml").read_text()
+    assert "lr = 0.002" in text
+    assert "momentum" not in text

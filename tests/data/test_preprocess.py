@@ -77,10 +77,10 @@ def test_a_bundle_brings_it_back(preprocess):
         (lambda d: d.update(mean=[True]), r"preprocess\.mean must be a list of numbers"),
         (lambda d: d.update(mean=[0.5, 0.5]), r"mean must be 1 finite numbers"),
         (lambda d: d.update(mean=[float("nan")]), r"mean must be 1 finite numbers"),
-        (lambda d: d.update(std=[0.0]), r"std must be > 0, got \(0\.0,\)\.\n  Fix: 1\.0 leaves"),
+        (lambda d: d.update(std=[0.0]), r"std must be >= 1e-06, got \(0\.0,\)\.\n  Fix: 1\.0 leaves"),
         (lambda d: d.update(picture=[1, 28, 28]), r"preprocess\.picture must be a table with .*, got list"),
         (lambda d: d["picture"].update(height=28.0), r"preprocess\.picture\.height must be a whole number, got 28\.0"),
-        (lambda d: d["picture"].update(pad=-1), r"pad must be >= 0"),
+        (lambda d: d["picture"].update(pad=-1), r"pad must be 0 to 16384"),
     ],
 )
 def test_a_table_that_is_not_ours_is_refused_and_says_what(change, text):

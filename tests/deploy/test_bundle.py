@@ -179,3 +179,40 @@ def test_what_is_no_picture_is_said(digits_run, tmp_path):
         digits_run.predict(tmp_path / "a.png")
     with pytest.raises(DataError, match="float64"):
         digits_run.predict(np.zeros((8, 8)))
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((8, 8), bool), np.zeros((8, 8), np.int8), np.zeros(8, np.uint8), np.zeros((0, 0), np.uint8)],
+)
+def test_what_could_be_read_in_two_ways_is_refused(digits_run, picture):
+    with pytest.raises(DataError, match="uint8 array"):
+        digits_run.predict(picture)
+
+
+def test_a_turned_photograph_is_turned_whichever_way_it_comes(digits_run, tmp_path):
+    turned = Image.open(digits_run.path / "samples" / "07-7.png").transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "a.jpg", exif=exif, quality=100)
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert digits_run.predict(image).top == digits_run.predict(tmp_path / "a.jpg").top
+    assert digits_run.predict(tmp_path / "a.jpg").class_name == "7"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"picture": {"channels": 1, "height": 10**9, "width": 28, "pad": 2}},
+        {"picture": {"channels": 1, "height": 28, "width": 28, "pad": 10**6}},
+        {"mean": [10**400]},
+        {"std": [1e-320]},
+    ],
+)
+def test_preprocessing_that_would_take_all_memory_or_give_no_numbers_is_refused(bundle, change):
+    config = json.loads((bundle / "config.json").read_text())
+    config["preprocess"] |= change
+    (bundle / "config.json").write_text(json.dumps(config))
+    seal(bundle)
+    with pytest.raises(ModelFileError):
+        load_bundle(bundle)

@@ -36,7 +36,7 @@ def test_a_split_of_other_data_is_taken_by_name(run, shapes, tmp_path):
     np.savez(path, **arrays, class_names=whole["class_names"])
     assert judge(run, data=str(path)).count == 30
     assert judge(run, data=str(path), split="train").count == 90
-    with pytest.raises(ConfigError, match="one of train, test in"):
+    with pytest.raises(ConfigError, match="one of train, test, got validation"):
         judge(run, data=str(path), split="validation")
 
 

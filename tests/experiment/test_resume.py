@@ -226,3 +226,31 @@ def test_two_processes_do_not_share_a_run(stopped):
     with pytest.raises(ConfigError, match="in use by process"):
         next(go_on(stopped))
     events.close()
+
+
+def test_what_a_killed_ending_leaves_is_removed(recipe, unbroken, tmp_path):
+    import shutil
+
+    run = shutil.copytree(unbroken, tmp_path / "run")
+    (run / "result.json").unlink()
+    for place in ("samples", "checkpoints", "."):
+        (run / place / ".x.png.tmp-999999").write_text("half")
+    finish(go_on(run))
+    assert not list(run.rglob("*.tmp-*"))
+
+
+def test_a_checkpoint_of_another_make_is_refused_with_a_sentence(stopped):
+    from striate.training.checkpoint import Checkpoint, save_checkpoint
+
+    found, _ = newest(stopped / "checkpoints")
+    for change in ({"history": {"rows": [{}]}}, {"history": None}, {"device": None, "fingerprint": 3}):
+        other = Checkpoint(found.step + 1, found.tensors, {**found.record, **change})
+        save_checkpoint(stopped / "checkpoints", other, best_step=None)
+        with pytest.raises((ModelFileError, DataError), match="Fix"):
+            next(go_on(stopped))
+    tensors = {
+        name: tensor[..., :1] if name.startswith("optimizer.0") else tensor for name, tensor in found.tensors.items()
+    }
+    save_checkpoint(stopped / "checkpoints", Checkpoint(found.step + 1, tensors, found.record), best_step=None)
+    with pytest.raises(ModelFileError, match="has shape"):
+        next(go_on(stopped))

@@ -137,3 +137,15 @@ def test_killed_between_any_two_steps_of_the_rotation_it_keeps_one(tmp_path, cut
     assert found.step in (2, 3)
     best = {2: 1, 3: 3}[found.step]
     assert module.best(tmp_path, best).step == best
+
+
+def test_after_falling_back_new_checkpoints_stay_beside_damaged_newer_ones(tmp_path):
+    save(tmp_path, 84, best_step=84)
+    for step in (99, 100):
+        save(tmp_path, step, best_step=84).write_bytes(b"")
+    assert newest(tmp_path)[0].step == 84
+    for step in (85, 86, 87):
+        save(tmp_path, step, best_step=84)
+        assert newest(tmp_path)[0].step == step
+    save(tmp_path, 88, best_step=88)
+    assert newest(tmp_path)[0].step == 88

@@ -84,3 +84,9 @@ def test_dropout_is_the_steps_and_leaves_torchs_generator_alone():
         return losses
 
     assert run(2) == run(0)[2:]
+
+
+def test_every_step_drops_something_else():
+    one = state(nn.Sequential(linear(), Dropout(0.5)))
+    same = list(batches(1)) * 5
+    assert len(set(fit(one, same, loss_fn=F.cross_entropy, lr_at=lambda _: 0.0))) > 2

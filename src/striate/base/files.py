@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def write(path: Path, data: bytes | str) -> str:
 
 def write_json(path: Path, value: object) -> str:
     """Write indented JSON atomically; returns its SHA-256."""
-    return write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    return write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def replace_folder(temporary: Path, final: Path) -> None:
@@ -110,6 +111,16 @@ def resource_errors(path: Path, size: int) -> Iterator[None]:
             got=f"{path}: cannot write to it ({error.strerror or error})",
             fix="choose another folder or change its permission",
         ) from error
+
+
+def shell_name(path: Path) -> str:
+    """A path as one word of a command line, also with spaces in it or a dash in front.
+
+    >>> shell_name(Path("-my run"))
+    "'./-my run'"
+    """
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def _free(path: Path) -> int:

@@ -10,7 +10,9 @@ import typer
 def evaluate(
     location: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="A finished run, or its model folder.")],
     data: Annotated[str | None, typer.Option(help="Other pictures than those of the run.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="train, validation or test; left out: test, or all of --data without splits.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Judge a trained model: accuracy with its 95 % interval, each class, what is confused with what.

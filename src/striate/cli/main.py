@@ -77,6 +77,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error):
         _say("ResourceError: out of memory.\n  Fix: try a smaller batch_size, or smaller pictures")
         return 6
+    if isinstance(error, OSError):
+        _say(f"ResourceError: {error}.\n  Fix: free space, or choose another place")
+        return 6
     _say(f"InternalError: {type(error).__name__}: {error}\n  Fix: this is a fault of Striate; --debug shows where")
     return 1
 

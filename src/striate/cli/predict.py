@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from striate.base.errors import ConfigError, DataError
+from striate.base.files import write
 
 if TYPE_CHECKING:
     from striate.deploy.predictor import Prediction
@@ -30,14 +31,15 @@ def predict(
       striate predict runs/photos-lenet5 holiday/ --top 2 --csv holiday.csv
       striate predict runs/digits-lenet5/model seven.png --json
     """  # noqa: D301 - \b is click's mark for text that is not rewrapped
-    if top < 1:
-        raise ConfigError("predict", "top", ">= 1", got=top, fix="3 is usual")
+    if csv_file is not None:
+        _check_table(csv_file)
     from striate.deploy.predictor import load, pictures_below
 
-    predictions, faults = load(location).sort_out(pictures_below(images), top)
+    paths, strangers = pictures_below(images)
+    if strangers:
+        typer.echo(f"note: {len(strangers)} files are no pictures, first {strangers[0]}", err=True)
+    predictions, faults = load(location).sort_out(paths, top)
     if csv_file is not None:
-        from striate.base.files import write
-
         write(csv_file, _csv(predictions))
     if as_json:
         typer.echo(
@@ -56,6 +58,16 @@ def predict(
             got=f"{len(faults)} that are not: {listed}",
             fix="the others are predicted above; leave these out or replace them",
         )
+
+
+def _check_table(path: Path) -> None:
+    """Refuse early what could not be written, or what would replace something that is no table."""
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        raise ConfigError(
+            "predict", "--csv", "a file that ends in .csv", got=repr(str(path)), fix="for example out.csv"
+        )
+    if not path.parent.is_dir():
+        raise ConfigError("predict", "--csv", "in a folder that exists", got=path, fix=f"make {path.parent} first")
 
 
 def _csv(predictions: "list[Prediction]") -> str:

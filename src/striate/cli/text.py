@@ -1,7 +1,8 @@
 """Results as text for people."""
 
-import shlex
 from typing import TYPE_CHECKING
+
+from striate.base.files import shell_name
 
 if TYPE_CHECKING:
     from striate.evaluate.classification import Classification
@@ -12,10 +13,10 @@ MATRIX_CLASSES = 20  # with more, a confusion matrix does not fit a terminal
 
 def summary(outcome: "Outcome") -> str:
     """What `striate train` ends with: how good it is, and what to try next."""
-    run, test = shlex.quote(str(outcome.path)), outcome.test
+    run, test = shell_name(outcome.path), outcome.test
     low, high = test.interval
     sample = next(iter(sorted((outcome.path / "samples").glob("*.png"))), None)
-    picture = shlex.quote(str(sample)) if sample else "PICTURE.png"
+    picture = shell_name(sample) if sample else "PICTURE.png"
     return (
         f"test accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) "
         f"on {test.count:,} pictures it never saw\n"
@@ -25,7 +26,7 @@ def summary(outcome: "Outcome") -> str:
         f"Next:\n"
         f"  striate predict {run} {picture}\n"
         f"  striate evaluate {run}\n"
-        f"  striate train {shlex.quote(str(outcome.path / 'recipe.toml'))} epochs=40"
+        f"  striate train {shell_name(outcome.path / 'recipe.toml')} epochs=40"
     )
 
 

@@ -17,6 +17,12 @@ from striate.base.errors import DataError
 from striate.data.samples import PARTS, SYNONYMS, Named, Source, align, array_names
 
 Arrays = Mapping[str, np.ndarray]
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+)  # the last two: encrypted, unknown method
 
 
 def find_npz(root: Path) -> dict[str, Path]:
@@ -74,7 +80,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, *_DAMAGED) as error:
         if "allow_pickle" in str(error):
             fix = "save plain arrays: uint8 pictures, whole-number labels, class_names as np.array([...], dtype=str)"
             raise DataError(str(path), "the arrays", "plain", got="Python objects (a pickle)", fix=fix) from error
@@ -91,6 +97,8 @@ def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named
     images = _pictures(path, keys[0], arrays[keys[0]])
     labels = _labels(path, keys[1], arrays[keys[1]], len(images))
     given = arrays.get("class_names")
+    if given is not None and given.dtype.kind == "S":
+        given = np.char.decode(given, "utf-8", "replace")
     if given is None:
         values, codes = np.unique(labels, return_inverse=True)
         return Named(images, codes.astype(np.int64), [str(value) for value in values], array_names(part, len(images)))

@@ -15,6 +15,8 @@ Planes = UInt8[np.ndarray, "C H W"]
 Converted = UInt8[np.ndarray, "D H W"]
 Resized = UInt8[np.ndarray, "C h w"]
 
+LARGEST = 16_384  # pixels a side, or channels: more is a mistake, or an attempt to take all memory
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -39,9 +41,9 @@ class Picture:
             ("width", self.width, 1),
             ("pad", self.pad, 0),
         ):
-            if value < least:
+            if not least <= value <= LARGEST:
                 fix = "a 28x28 grey picture is Picture(1, 28, 28)"
-                raise ConfigError("Picture", what, f">= {least}", got=value, fix=fix)
+                raise ConfigError("Picture", what, f"{least} to {LARGEST}", got=value, fix=fix)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -19,6 +19,9 @@ from torch import Tensor
 from striate.base.errors import ConfigError
 from striate.data.picture import Picture
 
+LARGEST_NUMBER = 1e6
+SMALLEST_STD = 1e-6  # a hundredth of the least that a different byte among 10^8 makes
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
@@ -39,8 +42,10 @@ class Preprocess:
             if len(values) != self.picture.channels or not all(map(math.isfinite, values)):
                 must = f"{self.picture.channels} finite numbers, one a channel"
                 raise ConfigError("Preprocess", what, must, got=values, fix="measure it with mean_std")
-        if min(self.std) <= 0:
-            raise ConfigError("Preprocess", "std", "> 0", got=self.std, fix="1.0 leaves a constant channel alone")
+        if min(self.std) < SMALLEST_STD:
+            raise ConfigError(
+                "Preprocess", "std", f">= {SMALLEST_STD}", got=self.std, fix="1.0 leaves a constant channel alone"
+            )
 
     def to_input(self, images: UInt8[Tensor, "B C h w"]) -> Float32[Tensor, "B C H W"]:
         """Add the border, then normalise.
@@ -98,6 +103,8 @@ class Preprocess:
 def _numbers(key: str, values: Any) -> tuple[float, ...]:
     if not isinstance(values, list | tuple) or any(type(value) not in (int, float) for value in values):
         raise _bad(f"preprocess.{key}", "a list of numbers", values)
+    if any(abs(value) > LARGEST_NUMBER for value in values):
+        raise _bad(f"preprocess.{key}", f"a list of numbers up to {LARGEST_NUMBER:g}", "a larger one")
     return tuple(float(value) for value in values)
 
 

@@ -1,6 +1,7 @@
 """From what a person writes after --data to samples with classes and parts."""
 
 import difflib
+import os
 from pathlib import Path
 
 from striate.base.errors import DataError
@@ -10,7 +11,7 @@ from striate.data.idx import find_idx, open_idx
 from striate.data.npz import find_npz, open_npz, open_npz_folder
 from striate.data.samples import Samples, Source
 
-__all__ = ["BUILT_IN", "Samples", "Source", "open_source"]
+__all__ = ["BUILT_IN", "Samples", "Source", "open_source", "whole_location"]
 
 BUILT_IN = {"digits": open_digits}
 _FETCHED = ("mnist", "fashion-mnist", "cifar10")  # names kept for sets that have to be downloaded
@@ -30,8 +31,8 @@ def open_source(data: str) -> Source:
     if data in _FETCHED:
         fix = f"give a folder of IDX files, or an .npz, as a path: ./{data}"
         raise DataError("data", "the name", "one that comes with Striate (digits)", got=repr(data), fix=fix)
-    path = Path(data).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    if not data or not path.exists():
         raise _no_such(data)
     root = path.resolve()
     if root.is_dir():
@@ -43,6 +44,12 @@ def open_source(data: str) -> Source:
     raise DataError(
         str(root), "the data", "a folder, an .npz or a .csv", got=f"a {root.suffix or 'plain'} file", fix=KINDS
     )
+
+
+def whole_location(data: str) -> str:
+    """A path that holds from any folder; a built-in name as it is."""
+    path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    return str(path.resolve()) if path.exists() and data not in BUILT_IN else data
 
 
 def _open_directory(root: Path) -> Source:
@@ -58,7 +65,7 @@ def _open_directory(root: Path) -> Source:
 
 
 def _no_such(data: str) -> DataError:
-    parent = Path(data).expanduser().parent
+    parent = Path(os.path.expanduser(data)).parent
     beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
     near = difflib.get_close_matches(Path(data).name, [*BUILT_IN, *beside], n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""

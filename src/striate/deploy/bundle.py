@@ -67,6 +67,8 @@ class Config(BaseModel):
             raise ValueError("preprocess does not lead to the network's input")
         if len(self.classes) != expected.num_classes:
             raise ValueError(f"{len(self.classes)} classes for {expected.num_classes} outputs")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("two classes of one name")
         return self
 
 

@@ -12,13 +12,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from striate.base.errors import DataError, ModelFileError
+from striate.base.errors import ConfigError, DataError, ModelFileError
+from striate.base.files import shell_name
 from striate.data.decode import DecodeFault, Fault, as_grey_or_rgb, decode
+from striate.data.formats import SUPPORTED
 from striate.data.picture import fit
+from striate.data.scan import Aside, pictures_in
 from striate.deploy.bundle import Bundle, load_bundle
 
 Picture = Path | str | bytes | Image.Image | np.ndarray
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 BATCH = 256
 
 
@@ -87,6 +89,8 @@ class Predictor:
         return list(self._predict(readable(), top)), faults
 
     def _predict(self, fitted: Iterable[tuple[Picture, np.ndarray]], top: int) -> Iterator[Prediction]:
+        if top < 1:
+            raise ConfigError("predict", "top", ">= 1", got=top, fix="3 is usual")
         remaining = iter(fitted)
         while batch := list(islice(remaining, BATCH)):
             images = torch.from_numpy(np.stack([image for _, image in batch]))
@@ -116,7 +120,7 @@ class Predictor:
         return Prediction(path=path, class_name=ranked[0][0], probability=ranked[0][1], top=ranked)
 
 
-def _decoded(picture: Picture) -> Image.Image | np.ndarray:
+def _decoded(picture: object) -> Image.Image | np.ndarray:
     match picture:
         case str() | Path():
             return decode(Path(picture))
@@ -124,15 +128,19 @@ def _decoded(picture: Picture) -> Image.Image | np.ndarray:
             return decode(picture)
         case Image.Image():
             return as_grey_or_rgb(picture, "picture")
-    if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
-        raise DataError(
-            "predict",
-            "array",
-            "uint8 of shape (H, W) or (H, W, C)",
-            got=f"{picture.dtype} {picture.shape}",
-            fix="scale it to 0 to 255 and convert it with .astype('uint8')",
-        )
-    return picture
+    if isinstance(picture, np.ndarray):
+        if picture.dtype == np.uint8 and picture.ndim in (2, 3) and picture.size:
+            return picture
+        got = f"{picture.dtype} {picture.shape}"
+    else:
+        got = type(picture).__name__
+    raise DataError(
+        "predict",
+        "picture",
+        "a path, a file's bytes, a Pillow image, or a uint8 array of shape (H, W) or (H, W, C)",
+        got=got,
+        fix="an array of numbers in [0, 1] becomes one by (255 * array).round().astype('uint8')",
+    )
 
 
 def load(location: str | Path) -> Predictor:
@@ -152,32 +160,29 @@ def load(location: str | Path) -> Predictor:
         str(folder),
         "a finished run or a bundle",
         got="a run without a model yet" if unfinished else "no model there",
-        fix=f"finish it with `striate resume {folder}`" if unfinished else "train one with `striate train`",
+        fix=f"finish it with `striate resume {shell_name(folder)}`" if unfinished else "train one with `striate train`",
     )
 
 
-def pictures_below(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and every picture file below the folders named, in order of their names.
+def pictures_below(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The files named and every picture below the folders named, and what of those folders was left aside.
+
+    A folder is read as training reads one: hidden files are skipped, links are not followed.
 
     Raises:
         DataError: a path does not exist, or nothing is found.
     """
     found: list[Path] = []
+    aside = Aside()
     for path in paths:
         if path.is_dir():
-            found += sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-            )
+            found += pictures_in(path, aside)
         elif path.exists():
             found.append(path)
         else:
             raise DataError("predict", "path", "an existing file or folder", got=path, fix="check the spelling")
     if not found:
         raise DataError(
-            "predict",
-            "folder",
-            "one with pictures",
-            got="none found",
-            fix=f"pictures end in {', '.join(sorted(SUFFIXES))}",
+            "predict", "folder", "one with pictures", got="none found", fix=f"pictures are {', '.join(SUPPORTED)}"
         )
-    return found
+    return found, aside.strangers + aside.links

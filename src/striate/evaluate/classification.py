@@ -8,7 +8,7 @@ Wilson 1927, JASA 22:209; unlike a +- z sqrt(a(1-a)/n) it stays in [0, 1] and ho
 """
 
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 import torch
@@ -51,8 +51,8 @@ class Classification:
     confusion: tuple[tuple[int, ...], ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON, which has no NaN: such a loss is None."""
+        return {**asdict(self), "loss": self.loss if isfinite(self.loss) else None}
 
 
 def wilson(correct: int, count: int) -> tuple[float, float]:

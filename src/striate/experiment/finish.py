@@ -4,12 +4,13 @@ Every step can be repeated: a run killed here finishes here when it is resumed. 
 and says that all is done.
 """
 
+import math
 import re
 
 import numpy as np
 
 from striate import __version__
-from striate.base.errors import ModelFileError
+from striate.base.errors import ModelFileError, NumericError
 from striate.base.files import make_folder
 from striate.data.batches import evaluation_batches
 from striate.deploy.bundle import Bundle, Config, save_bundle
@@ -36,6 +37,14 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
     """
     row = history.best
     assert row is not None
+    if math.isnan(row.validation_loss):
+        raise NumericError(
+            "training",
+            "the validation loss of some epoch",
+            "a number",
+            got="nan in every one",
+            fix="lower lr; the run folder holds the checkpoints, and no model was made",
+        )
     load_weights(wired, best(folder.checkpoints, row.step))
     batches = evaluation_batches(wired.dataset.test, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device)
     logits, labels = collect(wired.state.model, batches)
@@ -52,7 +61,7 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
 
 
 def _write(wired: Wired, history: History, folder: RunFolder, outcome: Outcome, row: EpochRow) -> None:
-    pictures = {"curves.png": curves(history.rows), "confusion.png": confusion_matrix(outcome.test)}
+    pictures = {"curves.png": curves(history.rows, row), "confusion.png": confusion_matrix(outcome.test)}
     for name, content in pictures.items():
         folder.write(name, content)
     _write_samples(wired, folder)
@@ -98,7 +107,7 @@ def outcome_of(folder: RunFolder) -> Outcome | None:
     values = folder.read_json("result.json")
     try:
         return Outcome.from_dict(folder.path, values or {})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelFileError(
             "run",
             str(folder.path / "result.json"),

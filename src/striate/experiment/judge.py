@@ -8,7 +8,7 @@ from striate.base.errors import ConfigError, DataError
 from striate.data.batches import evaluation_batches
 from striate.data.dataset import Dataset, load_part
 from striate.data.samples import Samples, Source
-from striate.data.source import open_source
+from striate.data.source import open_source, whole_location
 from striate.data.split import Split
 from striate.deploy.predictor import Predictor, load
 from striate.evaluate.classification import Classification, classification
@@ -20,37 +20,41 @@ from striate.experiment.wiring import prepare_data
 SPLITS = ("train", "validation", "test")
 
 
-def judge(location: Path, *, data: str | None = None, split: str = "test") -> Classification:
+def judge(location: Path, *, data: str | None = None, split: str | None = None) -> Classification:
     """Accuracy and the rest of a run or bundle.
 
     Args:
         location: a run folder or a bundle.
         data: other data than those of the run; needed for a bundle.
-        split: "train", "validation" or "test"; other data that bring no split are taken whole.
+        split: "train", "validation" or "test"; None is test, or all of other data that bring no split.
 
     Raises:
         ConfigError: a bundle without data, or no such split.
         DataError: classes that the model does not know, or other pictures than those of the run.
         ModelFileError: no model there.
     """
-    if split not in SPLITS:
+    if split is not None and split not in SPLITS:
         raise ConfigError("evaluate", "split", f"one of {', '.join(SPLITS)}", got=split, fix="test is usual")
     predictor = load(location)
-    chosen = _own(predictor, location, split) if data is None else _others(predictor, data, split)
+    folder = RunFolder(location)
+    if data is None:
+        chosen = _split_of(_own(predictor, folder), split or "test")
+    elif _is_own(predictor, folder, data):  # pictures that trained must not judge
+        chosen = _split_of(_run_data(predictor, folder), split or "test")
+    else:
+        chosen = _others(predictor, data, split)
     batches = evaluation_batches(chosen, predictor.bundle.preprocess, EVALUATION_BATCH)
     logits, labels = collect(predictor.bundle.model, batches)
     return classification(logits, labels, predictor.classes)
 
 
-def _own(predictor: Predictor, location: Path, split: str) -> Split:
-    """A split of the data that the run was trained on."""
-    folder = RunFolder(location)
+def _own(predictor: Predictor, folder: RunFolder) -> Dataset:
+    """The data that the run was trained on."""
     if not folder.recipe_file.is_file():
         raise ConfigError(
             "evaluate", "data", "given for a bundle", got="none", fix="add --data with pictures of the same classes"
         )
-    recipe, described = folder.recipe(), folder.read_json("data.json") or {}
-    dataset = prepare_data(recipe, open_source(described.get("location", recipe.data)))
+    dataset = _run_data(predictor, folder)
     if dataset.fingerprint != predictor.bundle.config.data_fingerprint:
         raise DataError(
             "evaluate",
@@ -59,24 +63,38 @@ def _own(predictor: Predictor, location: Path, split: str) -> Split:
             got=f"other pictures or labels in {dataset.location}",
             fix=f"put the data back, or judge the new ones with --data {dataset.location}",
         )
-    return _split_of(dataset, split)
+    return dataset
+
+
+def _is_own(predictor: Predictor, folder: RunFolder, data: str) -> bool:
+    """Whether these are the very data that the run was trained on."""
+    if not folder.recipe_file.is_file() or whole_location(data) != folder.data_location(folder.recipe()):
+        return False
+    return _run_data(predictor, folder).fingerprint == predictor.bundle.config.data_fingerprint
+
+
+def _run_data(predictor: Predictor, folder: RunFolder) -> Dataset:
+    recipe = folder.recipe()
+    source = open_source(folder.data_location(recipe))
+    return prepare_data(recipe, source, picture=predictor.bundle.preprocess.picture)
 
 
 def _split_of(dataset: Dataset, split: str) -> Split:
     return {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}[split]
 
 
-def _others(predictor: Predictor, data: str, split: str) -> Split:
+def _others(predictor: Predictor, data: str, split: str | None) -> Split:
     """A split of other data, or all of it, with class numbers of the model, by name."""
     source = open_source(data)
-    samples = source.parts.get(split) or source.parts.get("all")
+    samples = source.parts.get(split or "test") or source.parts.get("all" if split is None else "")
     if samples is None:
+        parts = ", ".join(part for part in source.parts if part != "all")
         raise ConfigError(
             "evaluate",
             "split",
-            f"one of {', '.join(source.parts)} in {source.location}",
-            got=split,
-            fix="choose another",
+            f"one of {parts}" if parts else "left out for data that bring no split",
+            got=split or "test",
+            fix="choose another" if parts else "without --split all of the pictures are taken",
         )
     return load_part(source, _renumbered(source, samples, predictor.classes), predictor.bundle.preprocess.picture)
 

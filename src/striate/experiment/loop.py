@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from striate.base.errors import Stopped
+from striate.base.files import shell_name
 from striate.data.batches import evaluation_batches, training_batches
 from striate.evaluate.classification import classification
 from striate.evaluate.collect import collect
@@ -101,4 +102,6 @@ def _until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batc
 def _stopped(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Stopped:
     epoch = min(len(history.rows) + 1, wired.recipe.epochs)
     where = f"epoch {epoch} of {wired.recipe.epochs}, step {wired.state.step}"
-    return Stopped(f"stopped by {stop.name} at {where}; continue with: striate resume {folder.path}", stop.number)
+    return Stopped(
+        f"stopped by {stop.name} at {where}; continue with: striate resume {shell_name(folder.path)}", stop.number
+    )

@@ -57,10 +57,10 @@ class Outcome:
             **{
                 **values,
                 "test": Classification(
-                    accuracy=test["accuracy"],
-                    interval=(test["interval"][0], test["interval"][1]),
-                    loss=test["loss"],
-                    count=test["count"],
+                    accuracy=float(test["accuracy"]),
+                    interval=(float(test["interval"][0]), float(test["interval"][1])),
+                    loss=float(test["loss"]),
+                    count=int(test["count"]),
                     per_class=tuple(ClassResult(**entry) for entry in test["per_class"]),
                     confusion=tuple(tuple(row) for row in test["confusion"]),
                 ),

@@ -26,7 +26,7 @@ def _png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def curves(rows: list[EpochRow]) -> bytes:
+def curves(rows: list[EpochRow], best: EpochRow) -> bytes:
     """Losses, validation accuracy and learning rate over the epochs, as PNG."""
     figure = _figure(9.0, 3.4)
     loss, accuracy = figure.subplots(1, 2)
@@ -37,7 +37,6 @@ def curves(rows: list[EpochRow]) -> bytes:
     loss.set(xlabel="epoch", ylabel="loss, nats", yscale="log")
     loss.legend(frameon=False)
     accuracy.plot(epochs, [row.validation_accuracy for row in rows], color=ORANGE, marker=mark, ms=3)
-    best = max(rows, key=lambda row: row.rank)
     accuracy.axvline(best.epoch, color=GREY, lw=0.8, ls=":")
     accuracy.set(
         xlabel="epoch", ylabel="validation accuracy", title=f"best {best.validation_accuracy:.4f}, epoch {best.epoch}"

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from striate.base.errors import ConfigError, DataError, ModelFileError
+from torch import Tensor
+
+from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, StriateError
 from striate.experiment.history import History
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
@@ -20,10 +22,24 @@ def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
     """
     state, best = wired.state, history.best
     tensors = {MODEL + name: tensor for name, tensor in state.model.state_dict().items()}
+    _refuse_non_finite(tensors, state.step)
     tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
     checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
     save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
     folder.write("metrics.csv", history.as_csv())
+
+
+def _refuse_non_finite(tensors: dict[str, Tensor], step: int) -> None:
+    """A checkpoint that is to rescue a run must hold numbers."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise NumericError(
+                "training",
+                f"{name.removeprefix(MODEL)} after step {step}",
+                "finite",
+                got="NaN or infinity",
+                fix="lower lr, or lengthen schedule.warmup_epochs; the last checkpoint has only finite numbers",
+            )
 
 
 def _record(wired: Wired, history: History) -> dict[str, Any]:
@@ -49,6 +65,15 @@ def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str
         ConfigError: the recipe was changed since.
     """
     checkpoint, faults = newest(folder.checkpoints)
+    try:
+        return _restore(checkpoint, faults, wired)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        if isinstance(error, StriateError):
+            raise
+        raise _foreign(f"{type(error).__name__}: {error}") from error
+
+
+def _restore(checkpoint: Checkpoint, faults: list[ModelFileError], wired: Wired) -> tuple[History, list[str]]:
     record = checkpoint.record
     _compare(record, wired)
     notes = [f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults]
@@ -72,13 +97,17 @@ def load_weights(wired: Wired, checkpoint: Checkpoint) -> None:
     try:
         wired.state.model.load_state_dict(_part(checkpoint, MODEL))
     except RuntimeError as error:
-        raise ModelFileError(
-            "resume",
-            "checkpoint",
-            "of this network",
-            got="tensors of another",
-            fix="put back the recipe.toml that the run was started with",
-        ) from error
+        raise _foreign("tensors of another") from error
+
+
+def _foreign(got: str) -> ModelFileError:
+    return ModelFileError(
+        "resume",
+        "checkpoint",
+        "of this network",
+        got=got,
+        fix="put back the recipe.toml that the run was started with",
+    )
 
 
 def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:

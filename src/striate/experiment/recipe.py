@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from striate.base.errors import ConfigError
 
 DEFAULT_LR = {"sgd": 0.02, "adamw": 0.002}
 DEFAULT_MOMENTUM = 0.9
+MAX_THREADS = 1024
 
 
 class Table(BaseModel):
     """A frozen table of the recipe that knows all its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Split(Table):
@@ -88,7 +89,7 @@ class Schedule(Table):
     """
 
     name: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: float = Field(default=0.5, ge=0)
+    warmup_epochs: float = Field(default=0.5, ge=0, le=1_000_000)
 
 
 class Execution(Table):
@@ -103,7 +104,7 @@ class Execution(Table):
 
     engine: Literal["auto", "torch"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=MAX_THREADS)
     checkpoint_seconds: float = Field(default=60.0, gt=0)
 
 
@@ -140,6 +141,15 @@ class Recipe(Table):
     regularise: Regularise = Regularise()
     schedule: Schedule = Schedule()
     execution: Execution = Execution()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, values: Any, handler: ModelWrapValidatorHandler["Recipe"]) -> "Recipe":
+        """Errors say what to do, also where a recipe is made in Python."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise _explain(error) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -234,7 +244,10 @@ def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) ->
             raise ConfigError(
                 "recipe", str(path), "TOML", got=error, fix="correct that line, or start from a run's recipe.toml"
             ) from None
-    for key, value in overrides:
+    changes = dict(overrides)
+    if changes.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
+        values = {key: value for key, value in values.items() if key not in ("lr", "momentum")}  # of the other one
+    for key, value in changes.items():
         _set(values, key, value)
     return parse_recipe(values)
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from striate import __version__
 from striate.base.errors import ConfigError, ModelFileError
-from striate.base.files import clean_temporaries, locked, make_folder, write, write_json
-from striate.experiment.recipe import Recipe, read_recipe
+from striate.base.files import clean_temporaries, locked, make_folder, shell_name, write, write_json
+from striate.experiment.recipe import MAX_THREADS, Recipe, read_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,16 @@ class RunFolder:
             return None
         return value if isinstance(value, dict) else None
 
+    def data_location(self, recipe: Recipe) -> str:
+        """Where the data lay when the run was started, from whatever folder we look."""
+        location = (self.read_json("data.json") or {}).get("location")
+        return location if isinstance(location, str) else recipe.data
+
+    def threads(self) -> int:
+        """The CPU threads of the run's first part; 0 where that is not known."""
+        threads = (self.read_json("environment.json") or {}).get("threads")
+        return threads if type(threads) is int and 1 <= threads <= MAX_THREADS else 0
+
     def write_json(self, name: str, value: object) -> None:
         """Write one of the run's JSON files."""
         write_json(self.path / name, value)
@@ -75,7 +85,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what killed processes left half-written."""
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.path / "samples"):
             clean_temporaries(folder)
 
 
@@ -85,7 +95,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     Raises:
         ConfigError: the folder exists and `overwrite` is not given, or it holds something else than a run.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and all(_is_trace(entry) for entry in path.iterdir())):
         return
     if not (path / "recipe.toml").is_file():
         raise ConfigError(
@@ -96,7 +106,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             fix="name another folder with --run: this one is left alone",
         )
     if not overwrite:
-        name = shlex.quote(str(path))
+        name = shell_name(path)
         raise ConfigError(
             "train",
             "run folder",
@@ -104,6 +114,11 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             got=f"{path}, which exists",
             fix=f"go on with `striate resume {name}`, start it anew with --overwrite, or name another --run",
         )
+
+
+def _is_trace(entry: Path) -> bool:
+    """Whether it is what a run leaves that was killed before its first file."""
+    return entry.name == ".lock" or (entry.name == "checkpoints" and entry.is_dir() and not any(entry.iterdir()))
 
 
 def create(path: Path | None, stem: str, *, overwrite: bool) -> RunFolder:

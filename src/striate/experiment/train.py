@@ -7,7 +7,7 @@ from pathlib import Path
 from striate.base.errors import ModelFileError
 from striate.base.files import locked
 from striate.data.dataset import SHOWN, Dataset
-from striate.data.source import BUILT_IN, open_source
+from striate.data.source import open_source, whole_location
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
 from striate.experiment.history import History
@@ -52,7 +52,7 @@ def start(
     with locked(folder.path):
         folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
         folder.write_json("environment.json", environment())
-        folder.write_json("data.json", {"location": _whole(recipe.data), **_describe(dataset)})
+        folder.write_json("data.json", {"location": whole_location(recipe.data), **_describe(dataset)})
         history = History()
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, [])
@@ -78,10 +78,8 @@ def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
             yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", ())
             yield Finished(done)
             return
-        described = folder.read_json("data.json") or {}
-        source = open_source(described.get("location", recipe.data))
-        threads = recipe.execution.threads or int((folder.read_json("environment.json") or {}).get("threads", 0))
-        plan = make_plan(recipe.execution.device, threads)
+        source = open_source(folder.data_location(recipe))
+        plan = make_plan(recipe.execution.device, recipe.execution.threads or folder.threads())
         dataset = prepare_data(recipe, source, reading)
         wired = wire(recipe, source, dataset, plan)
         history, notes = restore_position(folder, wired)
@@ -118,17 +116,15 @@ def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
     dataset = wired.dataset
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
-    at = f", from step {wired.state.step} in epoch {len(history.rows) + 1}" if wired.state.step else ""
+    at = (
+        f", from step {wired.state.step} in epoch {min(len(history.rows) + 1, wired.recipe.epochs)}"
+        if wired.state.step
+        else ""
+    )
     return (
         f"{wired.recipe.model} ({wired.parameters:,} parameters) on {dataset.name}: {counts} pictures, "
         f"{len(dataset.classes)} classes\n{wired.plan}; run folder {folder.path}{at}"
     )
-
-
-def _whole(data: str) -> str:
-    """A path that holds from any folder; a built-in name as it is."""
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() and data not in BUILT_IN else data
 
 
 def _describe(dataset: Dataset) -> dict[str, object]:

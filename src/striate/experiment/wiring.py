@@ -8,7 +8,7 @@ from math import ceil
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.base.errors import ConfigError
+from striate.base.errors import ConfigError, DataError
 from striate.data.augment import Augment
 from striate.data.dataset import Dataset, prepare
 from striate.data.picture import Picture
@@ -74,18 +74,33 @@ def picture_of(recipe: Recipe, source: Source) -> Picture:
     return Picture(source.channels, size, size)
 
 
-def prepare_data(recipe: Recipe, source: Source, progress: Callable[[int, int], None] | None = None) -> Dataset:
-    """Read and split the data as the recipe says."""
+def prepare_data(
+    recipe: Recipe,
+    source: Source,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    picture: Picture | None = None,
+) -> Dataset:
+    """Read and split the data as the recipe says; `picture` is the recipe's own, or that of a finished model.
+
+    Raises:
+        DataError: pictures that do not decode, or too few to validate and to test with.
+    """
     split = recipe.split
-    return prepare(
+    dataset = prepare(
         source,
-        picture_of(recipe, source),
+        picture or picture_of(recipe, source),
         seed=recipe.seed,
         validation_fraction=split.validation_fraction,
         test_fraction=split.test_fraction,
         skip_bad=split.skip_bad,
         progress=progress,
     )
+    for title, part in (("validation", dataset.validation), ("test", dataset.test)):
+        if not len(part):
+            fix = "bring a split of your own, or at least 3 pictures of some class"
+            raise DataError(source.location, f"{title} pictures", "at least one", got="none", fix=fix)
+    return dataset
 
 
 def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:

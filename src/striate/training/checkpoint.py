@@ -2,7 +2,7 @@
 
     checkpoints/step-00000123.safetensors   weights, optimiser memory and, in the header, the run's record
     checkpoints/step-00000123.json          its size and SHA-256: the commit mark, written after it
-    checkpoints/best.json                   which step validated best, by the same mark
+    checkpoints/best.json                   the file of the step that validated best, for people
 
 A checkpoint counts when its mark stands and its bytes agree with the mark.  Old ones go last, when the
 new one is complete: the newest two stay, and the best of each.  No pickle: a checkpoint runs no code.
@@ -53,14 +53,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | No
     mark = {"file": path.name, "bytes": len(content), "sha256": sha256, "best_step": best_step}
     write_json(path.with_suffix(".json"), mark)
     if best_step is not None:
-        best = path.with_name(f"step-{best_step:08d}.json")
-        write(folder / "best.json", best.read_bytes())
-    _prune(folder)
+        write_json(folder / "best.json", {"file": f"step-{best_step:08d}.safetensors"})
+    _prune(folder, checkpoint.step)
     return path
 
 
-def _prune(folder: Path) -> None:
-    marks = _marks(folder)
+def _prune(folder: Path, step: int) -> None:
+    """Remove what the checkpoint of this step makes old; newer ones are damaged and left to be looked at."""
+    marks = [mark for mark in _marks(folder) if mark.stem <= f"step-{step:08d}"]
     kept = set(marks[:KEEP])
     for mark in marks[:KEEP]:
         best_step = _read_mark(mark).get("best_step")

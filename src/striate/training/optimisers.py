@@ -52,5 +52,9 @@ def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     for full_name, value in tensors.items():
         number, name = full_name.split(".", 1)
         parameter = parameters[int(number)]
+        if value.ndim and value.shape != parameter.shape:
+            raise ValueError(f"{full_name} has shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}")
         counter = value.shape != parameter.shape
-        optimizer.state[parameter][name] = value.clone() if counter else torch.empty_like(parameter).copy_(value)
+        optimizer.state[parameter][name] = (
+            value.to(parameter.device, copy=True) if counter else torch.empty_like(parameter).copy_(value)
+        )
