@@ -21,7 +21,7 @@ class Subsample2d(nn.Module):
         stride: pixels from window to window; the kernel's size if None.
 
     Shape: (B, C, H, W) -> (B, C, windows down, windows across).  Parameters: 2 C.
-    At the start the coefficients are one over the pixels of a window, so the layer starts as the mean, and biases are 0.
+    At the start the coefficients are one over the pixels of a window, so it starts as the mean, and biases are 0.
 
     Raises:
         ConfigError: no channels.
