@@ -37,9 +37,8 @@ class Windowed(Operation):
         pad = -(-(max(padding) + missing) // 2)
         most = min(need) // 2 if isinstance(self, Pool) else pad  # a pooling may pad half a window
         padded = f"use pad {pad}, " if pad <= most else "use "
-        fix = (
-            f"{padded}a kernel of {min(kernel) - missing if min(kernel) > missing else 1} or drop one pooling before it"
-        )
+        smaller = written(tuple(min(k, (n - 1) // d + 1) for k, n, d in zip(kernel, room, dilation, strict=True)))
+        fix = f"{padded}a {smaller} kernel, or drop one pooling before it"
         must = f"at least as large as the {written(kernel)} kernel{spread}"
         raise ConfigError(self.kind, "the map", must, got=f"{written(x)}{bordered}", fix=fix)
 
