@@ -8,6 +8,8 @@
 t in [0, 1] is the target, s the sigmoid, w (`pos_weight`) what a yes counts against a no.  Without w, dl/dx = s(x) - t.
 Nothing is lost of large logits: log(1 + e^-x) = max(-x, 0) + log1p(e^-|x|).  From probabilities we do as torch does: a
 logarithm is not taken below -100, and in the derivative p (1 - p) not below 1e-12.  Any shape.
+
+Bishop 1995, "Neural Networks for Pattern Recognition", section 6.7.
 """
 
 import torch

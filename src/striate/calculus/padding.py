@@ -5,8 +5,10 @@
     replicate  .. a a a | a b c d | d d d ..
     circular   .. b c d | a b c d | a b c ..
 
-A padded axis is a selection, xp[i] = x[source[i]], so its pullback adds every padded pixel's gradient
-to its source: dx[j] = sum of dxp[i] over source[i] = j.  A number has no source; its gradient is dropped.
+    xp[i] = x[source[i]]        dx[j] = sum of dxp[i] over source[i] = j
+
+A padded axis is a selection, so its pullback adds every padded pixel's gradient to its source.  A number has no source;
+its gradient is dropped.
 
 How many pixels the rules "valid", "same" and "full" mean is in `base/padding.py`.
 Goodfellow, Bengio and Courville, Deep Learning, section 9.5 (valid, same, full); the borders are torch's and NumPy's.

@@ -260,7 +260,7 @@ def _dropout_back(o: Dropout, dy: Tensor, _: Tensor, __: Given, kept: Tensors) -
 
 
 def _batch_norm(o: BatchNorm, x: Tensor, given: Given) -> Made:
-    own = {"weight": given.parameters["weight"], "bias": given.parameters["bias"], "eps": float(o.eps)}
+    own: dict[str, Any] = {"weight": given.parameters["weight"], "bias": given.parameters["bias"], "eps": float(o.eps)}
     running = given.buffers["running_mean"], given.buffers["running_var"]
     if given.training is None:
         return Made(batch_norm(x, *running, **own))
