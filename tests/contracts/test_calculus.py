@@ -114,7 +114,6 @@ TESTED_IN = {"steps": "network", "terms": "arithmetic"} | dict.fromkeys(
 TESTED_BY_TABLE = {"activations": "ACTIVATIONS"}  # the test goes through all pairs of a dict
 NO_EQUATION = {"pencil", "steps", "arithmetic_channels", "arithmetic"}
 NO_SOURCE = {  # nobody's invention
-    "padding",
     "pencil",
     "pool_windows",
     "reduction",
