@@ -38,13 +38,17 @@ def answers(shape, hard, seed):
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(**CASES)
 def test_value_and_pullback_from_logits_are_torchs(shape, weighted, hard, reduction, seed):
-    x, t = (5 * draw(shape, seed)).requires_grad_(), answers(shape, hard, seed + 1)
+    x, t = 5 * draw(shape, seed), answers(shape, hard, seed + 1)
+    x.view(-1)[0] = 0  # an untrained network's answer
+    x.requires_grad_()
     w = draw(shape[-1:], seed + 2).exp() if weighted else None  # one for each of the last axis
     loss = F.binary_cross_entropy_with_logits(x, t, pos_weight=w, reduction=reduction)
     near(binary_cross_entropy_with_logits(x, t, pos_weight=w, reduction=reduction), loss)
     dl = draw(loss.shape, seed + 3)
     dx = binary_cross_entropy_with_logits_pullback(dl, x.detach(), t, pos_weight=w, reduction=reduction)
     near(dx, torch.autograd.grad(loss, x, dl)[0])
+    ours = binary_cross_entropy_with_logits(x, t, pos_weight=w, reduction=reduction)
+    near(dx, torch.autograd.grad(ours, x, dl)[0])
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

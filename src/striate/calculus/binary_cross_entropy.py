@@ -1,4 +1,5 @@
-"""Binary cross-entropy: a yes-or-no question for each number.
+"""Binary cross-entropy: a yes-or-no question for each number.  Bishop 1995, "Neural Networks for Pattern
+Recognition", section 6.7.
 
     from logits:         l     = (1 - t) x + (1 + (w - 1) t) log(1 + e^-x)
                          dl/dx = (1 - t) - (1 + (w - 1) t) s(-x)
@@ -6,10 +7,9 @@
                          dl/dp = (p (1 - t) - w t (1 - p)) / (p (1 - p))
 
 t in [0, 1] is the target, s the sigmoid, w (`pos_weight`) what a yes counts against a no.  Without w, dl/dx = s(x) - t.
-Nothing is lost of large logits: log(1 + e^-x) = max(-x, 0) + log1p(e^-|x|).  From probabilities we do as torch does: a
-logarithm is not taken below -100, and in the derivative p (1 - p) not below 1e-12.  Any shape.
-
-Bishop 1995, "Neural Networks for Pattern Recognition", section 6.7.
+Nothing is lost of large logits: log(e^0 + e^-x) is taken in one piece.  From probabilities we do as torch does: a
+logarithm is not taken below -100, and in the derivative p (1 - p) not below 1e-12 (autograd through the formula would
+say NaN for p of 0 and 1).  Any shape.
 """
 
 import torch
@@ -34,7 +34,7 @@ def binary_cross_entropy_with_logits(
     >>> round(float(binary_cross_entropy_with_logits(torch.zeros(1), torch.ones(1))), 4)  # log 2
     0.6931
     """
-    log_one_plus = (-logits).clamp(min=0) + torch.log1p(torch.exp(-logits.abs()))
+    log_one_plus = torch.logaddexp(torch.zeros_like(logits), -logits)
     losses = (1 - target) * logits + _yes_counts(target, pos_weight) * log_one_plus
     return reduce(losses, reduction, logits.numel())
 

@@ -21,7 +21,7 @@ class Subsample2d(nn.Module):
         stride: pixels from window to window; the kernel's size if None.
 
     Shape: (B, C, H, W) -> (B, C, windows down, windows across).  Parameters: 2 C.
-    At the start the coefficients are one over the pixels of a window, so it starts as the mean, and biases are 0.
+    At the start every coefficient is one over the pixels of a window and every bias 0: the layer starts as the mean.
 
     Raises:
         ConfigError: no channels.
@@ -42,7 +42,8 @@ class Subsample2d(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C P Q"]:
         """Add up every window, scale and shift."""
-        total = F.avg_pool2d(x, self.kernel_size, self.stride, divisor_override=1)
+        # the sum by way of the mean: ONNX knows no sum of a window
+        total = F.avg_pool2d(x, self.kernel_size, self.stride) * self.window
         return total * self.weight[:, None, None] + self.bias[:, None, None]
 
     def extra_repr(self) -> str:
