@@ -1,4 +1,5 @@
 import json
+from math import prod
 
 import pytest
 from hypothesis import given, settings
@@ -69,14 +70,24 @@ def test_lenet5_has_the_shapes_and_parameters_of_the_paper():
     shapes = LENET5.parameter_shapes()
     assert list(shapes)[:4] == ["0.weight", "0.bias", "3.weight", "3.bias"]
     assert shapes["7.weight"] == (120, 400)
-    assert sum(_count(shape) for shape in shapes.values()) == 61_706
+    assert sum(prod(shape) for shape in shapes.values()) == 61_706
 
 
-def _count(shape):
-    product = 1
-    for n in shape:
-        product *= n
-    return product
+@pytest.mark.parametrize(
+    ("shape", "row", "output", "parameters"),
+    [
+        ((3, 32, 32), (Conv(2, 5),), (2, 28, 28), 152),
+        ((3, 6, 6), (Conv(2, 3),), (2, 4, 4), 56),
+        ((1, 14, 14), (Conv(16, 3, padding="same"),), (16, 14, 14), 160),
+        ((784,), (Linear(256), RELU, Linear(10)), (10,), 203_530),
+        ((1, 5, 5), (Conv(1, 3, dilation=2, bias=False),), (1, 1, 1), 9),
+        ((1, 9, 9), (Conv(3, 5, bias=False),), (3, 5, 5), 75),
+    ],
+)
+def test_the_textbooks_examples(shape, row, output, parameters):
+    net = Network(shape, row)
+    assert net.output_shape == output
+    assert sum(prod(own) for own in net.parameter_shapes().values()) == parameters
 
 
 def test_branches_concatenate_and_add_and_are_named_by_place():

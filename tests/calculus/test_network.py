@@ -37,6 +37,7 @@ from striate.calculus.network import backward, demonstrate, forward, initial, lo
 from striate.calculus.steps import STEPS
 from striate.layers.dropout import Dropout as DropoutLayer
 from striate.layers.dropout import number_layers
+from striate.layers.initialise import initialise
 from striate.layers.stochastic_pool import StochasticPool2d
 
 RELU = Activation("relu")
@@ -258,6 +259,13 @@ def test_the_trace_holds_every_operation_and_nothing_is_changed_in_place():
     update(parameters, gradients, start(parameters, "adam"), rule="adam", lr=0.1)
     assert [record.place for record in trace.every()] == [step.place for step in SMALL.steps]
     assert all(torch.equal(w, before[name]) for name, w in {**parameters, **buffers}.items())
+
+
+def test_the_start_is_that_of_the_layers():
+    model = torchs_lenet5()
+    initialise(model, 3)
+    for name, weight in initial(LENET5, 3)[0].items():
+        assert_close(weight, model.state_dict()[name])
 
 
 def test_the_start_is_a_function_of_the_seed_alone():

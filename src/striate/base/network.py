@@ -29,8 +29,8 @@ from striate.base.operations import (
     PReLU,
     Shape,
     Softmax,
-    at_least,
     one_of,
+    positive,
     written,
 )
 from striate.base.windowed import (
@@ -63,7 +63,7 @@ class Branches(Operation):
 
     def __post_init__(self) -> None:
         one_of(self.kind, "join", self.join, JOINS)
-        at_least(self.kind, 1, branches=len(self.branches))
+        positive(self.kind, "branches", len(self.branches))
 
     def shape(self, x: Shape) -> Shape:
         """The shape where the branches have met."""

@@ -41,11 +41,10 @@ def written(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
-def at_least(where: str, minimum: int, **fields: int) -> None:
-    """Refuse fields below a minimum."""
-    for name, value in fields.items():
-        if value < minimum:
-            raise ConfigError(where, name, f">= {minimum}", got=value, fix=f"use {minimum} or more")
+def positive(where: str, name: str, value: int) -> None:
+    """Refuse a count below 1."""
+    if value < 1:
+        raise ConfigError(where, name, ">= 1", got=value, fix="use 1 or more")
 
 
 def one_of(where: str, what: str, value: str, choices: tuple[str, ...]) -> None:
@@ -128,7 +127,7 @@ class Maxout(Operation):
     pieces: int
 
     def __post_init__(self) -> None:
-        at_least(self.kind, 1, pieces=self.pieces)
+        positive(self.kind, "pieces", self.pieces)
 
     def shape(self, x: Shape) -> Shape:
         """The channels divided by the pieces."""
@@ -155,7 +154,7 @@ class Linear(Operation):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        at_least(self.kind, 1, out_features=self.out_features)
+        positive(self.kind, "out_features", self.out_features)
 
     def shape(self, x: Shape) -> Shape:
         """(out_features,)."""
@@ -227,7 +226,7 @@ class LocalResponseNorm(Operation):
     k: Number = 1.0
 
     def __post_init__(self) -> None:
-        at_least(self.kind, 1, size=self.size)
+        positive(self.kind, "size", self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +237,7 @@ class ChannelShuffle(Operation):
     groups: int
 
     def __post_init__(self) -> None:
-        at_least(self.kind, 1, groups=self.groups)
+        positive(self.kind, "groups", self.groups)
 
     def shape(self, x: Shape) -> Shape:
         """The same."""

@@ -10,7 +10,7 @@ from math import gcd
 from typing import ClassVar
 
 from striate.base.errors import ConfigError
-from striate.base.operations import Number, Operation, Shape, at_least, one_of, written
+from striate.base.operations import Number, Operation, Shape, one_of, positive, written
 from striate.base.padding import BORDERS, Padding, Pixels, check_border, explicit, resolve
 from striate.base.shapes import Size, Sizes, output_size, per_axis, pool_places, reach, transposed_size
 
@@ -71,7 +71,8 @@ class Conv(Windowed):
     flip_kernel: bool = False
 
     def __post_init__(self) -> None:
-        at_least(self.kind, 1, out_channels=self.out_channels, groups=self.groups)
+        positive(self.kind, "out_channels", self.out_channels)
+        positive(self.kind, "groups", self.groups)
         one_of(self.kind, "padding_mode", self.padding_mode, BORDERS)
         _divides(self.kind, "out_channels", self.out_channels, self.groups)
 
@@ -108,7 +109,8 @@ class ConvTranspose(Windowed):
     dilation: Size = 1
 
     def __post_init__(self) -> None:
-        at_least(self.kind, 1, out_channels=self.out_channels, groups=self.groups)
+        positive(self.kind, "out_channels", self.out_channels)
+        positive(self.kind, "groups", self.groups)
         _divides(self.kind, "out_channels", self.out_channels, self.groups)
 
     def shape(self, x: Shape) -> Shape:

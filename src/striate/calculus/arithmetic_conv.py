@@ -66,46 +66,44 @@ def lookers(axes: tuple[Axis, ...], pixel: At) -> Iterator[tuple[At, At]]:
         yield tuple(m for m, _ in row), tuple(k for _, k in row)
 
 
+@dataclass(frozen=True, slots=True)
+class Comb:
+    """What lays the windows of one axis: window w meets the pixels stride w + dilation k - before, k = 0 .. K-1."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+
+    def axis(self, windows: int, size: int, copied: list[int] | None = None) -> Axis:
+        """All windows on an axis of `size` pixels; `copied` has the source of every padded pixel, if it has one."""
+        return tuple(tuple(self._entry(w, k, size, copied) for k in range(self.kernel)) for w in range(windows))
+
+    def _entry(self, w: int, k: int, size: int, copied: list[int] | None) -> Entry:
+        p = self.stride * w + self.dilation * k - self.before
+        inside = 0 <= p < size
+        return Entry(p if inside else (copied[p + self.before] if copied else None), inside)
+
+
 def conv_axes(o: Conv, sizes: tuple[int, ...]) -> tuple[Axis, ...]:
     """Where the windows of a convolution lie, its border's copies followed to their sources."""
     kernel = per_axis("kernel_size", o.kernel_size, len(sizes), where=o.kind)
     g = geometry(sizes, kernel, o.stride, o.padding, o.dilation)
     windows = o.shape((o.groups, *sizes))[1:]
     axes = []
-    for axis, (n, m) in enumerate(zip(sizes, windows, strict=True)):
-        before = g.pairs[axis][0]
-        copied = None if is_constant(o.padding_mode) else sources(n, g.pairs[axis], o.padding_mode).tolist()
-        axes.append(tuple(_window(w, axis, g.kernel_size, g.stride, g.dilation, before, n, copied) for w in range(m)))
+    for n, m, k, s, d, pair in zip(sizes, windows, kernel, g.stride, g.dilation, g.pairs, strict=True):
+        copied = None if is_constant(o.padding_mode) else sources(n, pair, o.padding_mode).tolist()
+        axes.append(Comb(k, s, d, pair[0]).axis(m, n, copied))
     return tuple(axes)
-
-
-# Eight numbers, all of one window on one axis.
-def _window(
-    w: int, axis: int, kernel: At, stride: At, dilation: At, before: int, n: int, copied: list[int] | None
-) -> tuple[Entry, ...]:
-    entries = []
-    for k in range(kernel[axis]):
-        p = stride[axis] * w + dilation[axis] * k - before
-        inside = 0 <= p < n
-        entries.append(Entry(p if inside else (copied[p + before] if copied else None), inside))
-    return tuple(entries)
 
 
 def transposed_axes(o: ConvTranspose, sizes: tuple[int, ...]) -> tuple[Axis, ...]:
     """Where every input pixel's stamp lies on the output: the windows of the convolution whose adjoint this is."""
     dims = len(sizes)
-    values = ((o.kernel_size, 1), (o.stride, 1), (o.dilation, 1))
-    kernel, stride, dilation = (per_axis("size", v, dims, where=o.kind, minimum=low) for v, low in values)
-    outputs = o.shape((o.groups, *sizes))[1:]
-    befores = [before for before, _ in explicit(o.padding, dims)]
-    return tuple(
-        tuple(_window(w, axis, kernel, stride, dilation, befores[axis], outputs[axis], None) for w in range(n))
-        for axis, n in enumerate(sizes)
-    )
-
-
-def _number(x: Tensor, at: At | None, *first: int) -> float:
-    return 0.0 if at is None else x[(*first, *at)].item()
+    options = (per_axis("size", value, dims, where=o.kind) for value in (o.kernel_size, o.stride, o.dilation))
+    befores = (before for before, _ in explicit(o.padding, dims))
+    zipped = zip(sizes, o.shape((o.groups, *sizes))[1:], *options, befores, strict=True)
+    return tuple(Comb(k, s, d, before).axis(n, m) for n, m, k, s, d, before in zipped)
 
 
 def _bias(given: Given, channel: int) -> float | None:

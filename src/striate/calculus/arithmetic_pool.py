@@ -19,7 +19,7 @@ from torch import Tensor
 from striate.base.operations import Operation
 from striate.base.shapes import per_axis
 from striate.base.windowed import AdaptiveMaxPool, AdaptiveMeanPool, LpPool, MaxPool, MeanPool, StochasticPool
-from striate.calculus.arithmetic_conv import Axis, Entry, looked_at, lookers
+from striate.calculus.arithmetic_conv import Axis, Comb, Entry, looked_at, lookers
 from striate.calculus.pool_windows import PoolWindows, pool_windows
 from striate.calculus.steps import STEPS, Given
 from striate.calculus.terms import Arithmetic, At, Term, product, slopes, total, worked
@@ -118,10 +118,8 @@ def _axes(o: Any, sizes: tuple[int, ...]) -> tuple[Axis, ...]:
             for n, m in zip(sizes, outs, strict=True)
         )
     place = _place(o, sizes)
-    return tuple(
-        tuple(tuple(_entry(place, axis, w, k) for k in range(place.kernel[axis])) for w in range(place.out[axis]))
-        for axis in range(place.dims)
-    )
+    zipped = zip(place.kernel, place.stride, place.dilation, place.padding, place.out, sizes, strict=True)
+    return tuple(Comb(k, s, d, before).axis(m, n) for k, s, d, before, m, n in zipped)
 
 
 def _place(o: Any, sizes: tuple[int, ...]) -> PoolWindows:
@@ -129,12 +127,6 @@ def _place(o: Any, sizes: tuple[int, ...]) -> PoolWindows:
     return pool_windows(
         sizes, o.kernel_size, stride=o.stride, padding=padding, dilation=dilation, ceil_mode=o.ceil_mode
     )
-
-
-def _entry(place: PoolWindows, axis: int, window: int, k: int) -> Entry:
-    p = place.stride[axis] * window - place.padding[axis] + place.dilation[axis] * k
-    inside = 0 <= p < place.size[axis]
-    return Entry(p if inside else None, inside)
 
 
 def _counted(o: Operation, sizes: tuple[int, ...], window: At, places: list[At | None]) -> int:

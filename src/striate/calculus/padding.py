@@ -11,7 +11,7 @@ A padded axis is a selection, so its pullback adds every padded pixel's gradient
 its gradient is dropped.
 
 How many pixels the rules "valid", "same" and "full" mean is in `base/padding.py`.
-Goodfellow, Bengio and Courville 2016, Deep Learning, section 9.5 (valid, same, full); the borders are torch's and NumPy's.
+Goodfellow, Bengio and Courville 2016, Deep Learning, section 9.5 (valid, same, full); borders as in torch and NumPy.
 """
 
 import torch
