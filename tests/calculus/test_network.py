@@ -225,6 +225,32 @@ def test_the_gradients_of_every_kind_are_central_differences(kind, training):
         assert_close((up - down) / (2 * h), (slope * v).sum(), rtol=1e-6, atol=1e-7)
 
 
+TORCHS = [
+    (ConvTranspose(4, 3, 2, 1, 1, 2), lambda x, w, b: F.conv_transpose2d(x, w, b, 2, 1, 1, 2)),
+    (MaxPool(2, 1, 1, 2), lambda x: F.max_pool2d(x, 2, 1, 1, 2)),
+    (MaxPool(3, 2, 1, 1, True), lambda x: F.max_pool2d(x, 3, 2, 1, 1, True)),
+    (MeanPool(3, 2, 1, True), lambda x: F.avg_pool2d(x, 3, 2, 1, True)),
+    (MeanPool(3, 2, 1, False, False), lambda x: F.avg_pool2d(x, 3, 2, 1, False, False)),
+    (LpPool(4, 3, 2), lambda x: F.lp_pool2d(x, 4.0, 3, 2)),
+    (AdaptiveMeanPool((4, 1)), lambda x: F.adaptive_avg_pool2d(x, (4, 1))),
+    (AdaptiveMaxPool((1, 4)), lambda x: F.adaptive_max_pool2d(x, (1, 4))),
+    (Activation("leaky_relu", 0.2), lambda x: F.leaky_relu(x, 0.2)),
+    (Activation("elu", alpha=0.7), lambda x: F.elu(x, 0.7)),
+    (PReLU(2), lambda x, w: F.prelu(x, w)),
+    (Softmax(), lambda x: F.softmax(x, 1)),
+    (LocalResponseNorm(2, 0.5, 0.6, 1.5), lambda x: F.local_response_norm(x, 2, 0.5, 0.6, 1.5)),
+]
+
+
+@pytest.mark.parametrize(("operation", "torchs"), TORCHS, ids=lambda value: getattr(value, "kind", ""))
+def test_every_option_reaches_its_formula(operation, torchs):
+    network = Network((2, 6, 6), (operation,))
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=g)
+    own = {n: torch.randn(s, dtype=x.dtype, generator=g) for n, s in network.parameter_shapes().items()}
+    assert_close(forward(network, own, x, training=None).output, torchs(x, *own.values()), rtol=1e-10, atol=1e-12)
+
+
 def test_what_is_drawn_is_what_the_layers_draw():
     network = Network((2, 6, 6), (RELU, StochasticPool(2), Dropout(0.4), StochasticPool(2, 1), Dropout(0.2)))
     model = nn.Sequential(nn.ReLU(), StochasticPool2d(2), DropoutLayer(0.4), StochasticPool2d(2, 1), DropoutLayer(0.2))

@@ -20,7 +20,9 @@ import striate.layers
 from striate.base.errors import ConfigError
 from striate.base.network import Branches, Network, Operations
 from striate.base.operations import Activation, BatchNorm, ChannelShuffle, Dropout, LocalResponseNorm, Maxout
+from striate.base.random import StepRandomness, step_randomness
 from striate.base.windowed import Conv, MaxPool, StochasticPool
+from striate.calculus.network import forward
 from striate.layers.conv import Conv1d, Conv2d, Conv3d
 from striate.layers.depthwise_separable_conv import DepthwiseSeparableConv2d
 from striate.layers.dropout import Dropout as DropoutLayer
@@ -254,6 +256,25 @@ def test_the_described_shape_and_parameters_are_the_real_ones(layer):
     assert network.output_shape == tuple(module(x).shape[1:])
     shapes = [tuple(parameter.shape) for parameter in module.parameters()]
     assert list(network.parameter_shapes().values()) == shapes
+
+
+@walks
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_the_explicit_network_computes_the_same(layer, training):
+    described = EXAMPLES[layer].described
+    if described is None:
+        pytest.skip("the network description does not have it")
+    module, x = built(layer, torch.float64)
+    network = Network(tuple(x.shape[1:]), described)
+    parameters = dict(zip(network.parameter_shapes(), (p.detach() for p in module.parameters()), strict=True))
+    moving = [value for name, value in module.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    buffers = dict(zip(network.buffer_shapes(), (value.clone() for value in moving), strict=True))
+    now = StepRandomness(seed=5, step=2)
+    with step_randomness(now):
+        expected = module.train(training)(x)
+    trace = forward(network, parameters, x, buffers=buffers, training=now if training else None)
+    assert_close(trace.output, expected, rtol=1e-10, atol=1e-12)
+    assert_close(list(trace.buffers.values()), moving, rtol=1e-10, atol=1e-12)
 
 
 @walks
