@@ -1,6 +1,7 @@
 """Adaptive pooling: the number of windows is given, and the windows are laid to cover the input.
 
-    window o of m on an axis of n pixels:  floor(o n / m) .. ceil((o + 1) n / m) - 1      (torch's rule)
+    y[o] = the mean or the largest of x[j] over window o
+    window o of m on an axis of n pixels:  j = floor(o n / m) .. ceil((o + 1) n / m) - 1      (torch's rule)
 
 Windows overlap where m does not divide n.  m = 1 is global pooling: one window, the whole axis (Lin, Chen and Yan,
 "Network in network", ICLR 2014, section 3.2).

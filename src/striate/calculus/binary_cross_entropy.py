@@ -1,5 +1,7 @@
 """Binary cross-entropy: a yes-or-no question for each number.
 
+Bishop 1995, "Neural Networks for Pattern Recognition", section 6.7.
+
     from logits:         l     = (1 - t) x + (1 + (w - 1) t) log(1 + e^-x)
                          dl/dx = (1 - t) - (1 + (w - 1) t) s(-x)
     from probabilities:  l     = - w t log p - (1 - t) log(1 - p)

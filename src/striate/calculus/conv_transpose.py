@@ -22,28 +22,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.base.errors import ConfigError
+from striate.base.shapes import transposed_size
 from striate.calculus.conv import Geometry, PerAxis, conv, correlate, correlate_weight_pullback, wide_convolution
 from striate.calculus.padding import Pair, Pixels, explicit, pad
 from striate.calculus.pencil import beside, grid, number
-from striate.calculus.windows import per_axis, reach, spread
-
-
-def transposed_size(
-    n: int, kernel: int, stride: int = 1, padding: Pair = (0, 0), output_padding: int = 0, dilation: int = 1
-) -> int:
-    """Pixels of the output: s (n - 1) - p + d (K - 1) + 1 + output_padding.
-
-    >>> transposed_size(2, kernel=3, stride=2)
-    5
-
-    Raises:
-        ConfigError: the padding takes everything away.
-    """
-    whole = stride * (n - 1) + reach(kernel, dilation) + output_padding
-    if whole - sum(padding) < 1:
-        fix = f"take away {whole - 1} pixels or less in all"
-        raise ConfigError("conv_transpose", "padding", f"less than the {whole} pixels there are", got=padding, fix=fix)
-    return whole - sum(padding)
+from striate.calculus.windows import per_axis, spread
 
 
 # The options are torch's own, in torch's order, so there are more of them than elsewhere in this house.
@@ -122,9 +105,6 @@ def _geometry(
     extra = per_axis("output_padding", output_padding, dims, where="conv_transpose", minimum=0)
     g = Geometry(tuple(weight.shape[2:]), steps, explicit(padding, dims), gaps)
     for n, k, s, pair, e, d in zip(x.shape[2:], g.kernel_size, steps, g.pairs, extra, gaps, strict=True):
-        if e >= max(s, d):
-            fix = f"use {max(s, d) - 1} or less, or a larger stride"
-            raise ConfigError("conv_transpose", "output_padding", "less than stride or dilation", got=e, fix=fix)
         transposed_size(n, k, s, pair, e, d)  # refuses a padding that leaves nothing
     return g, extra
 

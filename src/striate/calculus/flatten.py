@@ -2,7 +2,8 @@
 
     y[b, (c H + h) W + w] = x[b, c, h, w]        dL/dx is dL/dy, folded back
 
-No number changes; the step between convolutions and fully connected layers.
+No number changes; the step between convolutions and fully connected layers.  The order is row-major, as NumPy's
+(Harris et al. 2020, arXiv:2006.10256) and torch's.
 """
 
 from jaxtyping import Float

@@ -6,6 +6,8 @@ The factor: n is the number of all elements, batch times outputs, as in torch, a
 write (1/2) sum_i (y_i - t_i)^2 for one sample, so that the 2 of the derivative goes away: for C outputs that is
 C / 2 times this mean.  Any shape; `sum` leaves the 1 / n out, `none` keeps the squares.
 
+Bishop 1995, "Neural Networks for Pattern Recognition", section 6.1.
+
 `python -m striate.calculus.mean_squared_error` shows an example to check with a pencil.
 """
 

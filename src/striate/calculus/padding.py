@@ -5,108 +5,29 @@
     replicate  .. a a a | a b c d | d d d ..
     circular   .. b c d | a b c d | a b c ..
 
-A padded axis is a selection, xp[i] = x[source[i]], so its pullback adds every padded pixel's gradient
-to its source: dx[j] = sum of dxp[i] over source[i] = j.  A number has no source; its gradient is dropped.
+    xp[i] = x[source[i]]        dx[j] = sum of dxp[i] over source[i] = j
 
-Rules by name, for a kernel that reaches over r = d (K - 1) + 1 pixels:
-    valid  no padding: only whole windows                               m = floor((n - r) / s) + 1
-    same   p = max(s (ceil(n / s) - 1) + r - n, 0), before = floor(p / 2), after = p - before
-                                                                        m = ceil(n / s)
-    full   r - 1 on both sides: every window that touches a pixel       m = floor((n + r - 2) / s) + 1
+A padded axis is a selection, so its pullback adds every padded pixel's gradient to its source.  A number has no source;
+its gradient is dropped.
 
-With an odd p the extra pixel of "same" goes after (TensorFlow's rule; at stride 1 it is torch's too).
-For an odd kernel f at stride 1 "same" is the textbooks' p = (f - 1) / 2 on each side.
-Sources: Dumoulin and Visin 2016, arXiv:1603.07285; TensorFlow's notes on padding in tf.nn.
+How many pixels the rules "valid", "same" and "full" mean is in `base/padding.py`.
+Goodfellow, Bengio and Courville 2016, Deep Learning, section 9.5 (valid, same, full); borders as in torch and NumPy.
 """
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from striate.base.axes import spatial_names
-from striate.base.errors import ConfigError
-from striate.calculus.windows import reach
-
-Pair = tuple[int, int]  # pixels (before, after)
-Pixels = int | tuple[int | Pair, ...]
-Padding = str | Pixels
-Border = str | int | float
-RULES = ("valid", "same", "full")
-BORDERS = ("zeros", "reflect", "replicate", "circular")
-
-
-def resolve(
-    padding: Padding,
-    sizes: tuple[int, ...],
-    kernel_size: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> tuple[Pair, ...]:
-    """Pixels (before, after) on every axis, from a rule's name, a number, a number an axis or pairs.
-
-    >>> resolve("same", (5,), (4,), (2,), (1,))
-    ((1, 2),)
-
-    Raises:
-        ConfigError: an unknown rule, another count of axes, or a negative number.
-    """
-    if isinstance(padding, str):
-        if padding not in RULES:
-            raise ConfigError("padding", "the rule", f"one of {', '.join(RULES)}", got=repr(padding), fix=_HOW)
-        axes = zip(sizes, kernel_size, stride, dilation, strict=True)
-        return tuple(_by_rule(padding, n, reach(k, d), s) for n, k, s, d in axes)
-    return explicit(padding, len(sizes))
-
-
-_HOW = "name a rule, or give pixels: 1, (1, 2) an axis each, or ((before, after), ...)"
-
-
-def _by_rule(rule: str, n: int, need: int, stride: int) -> Pair:
-    if rule == "valid":
-        return 0, 0
-    if rule == "full":
-        return need - 1, need - 1
-    total = max((-(-n // stride) - 1) * stride + need - n, 0)
-    return total // 2, total - total // 2
-
-
-def explicit(padding: Pixels, dims: int) -> tuple[Pair, ...]:
-    """Pairs from a number, a number an axis, or pairs.
-
-    >>> explicit((1, (0, 2)), 2)
-    ((1, 1), (0, 2))
-    """
-    each = (padding,) * dims if isinstance(padding, int) else tuple(padding)
-    if len(each) != dims:
-        fix = f"give one for each of {', '.join(spatial_names(dims))}; {_HOW}"
-        raise ConfigError("padding", "the number of axes", str(dims), got=len(each), fix=fix)
-    pairs = [(p, p) if isinstance(p, int) else p for p in each]
-    if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
-        raise ConfigError("padding", "each axis", "pixels >= 0, or (before, after)", got=padding, fix=_HOW)
-    return tuple(pairs)
-
-
-def is_constant(border: Border) -> bool:
-    """Whether the border is a number ("zeros" is 0) and not a copy of pixels."""
-    return not isinstance(border, str) or border == "zeros"
-
-
-def check_border(border: Border, sizes: tuple[int, ...], pairs: tuple[Pair, ...]) -> None:
-    """Refuse an unknown border, and copies of more pixels than there are.
-
-    Raises:
-        ConfigError: with the most that fits.
-    """
-    if is_constant(border):
-        return
-    if border not in BORDERS:
-        must = f"a number or one of {', '.join(BORDERS)}"
-        raise ConfigError("padding", "border", must, got=repr(border), fix="use zeros where in doubt")
-    for name, n, pair in zip(spatial_names(len(sizes)), sizes, pairs, strict=True):
-        most = {"reflect": n - 1, "circular": n, "replicate": max(pair) if n else 0}[str(border)]
-        if max(pair) > most:
-            fix = f"pad {most} or less along {name}, or use replicate or zeros"
-            raise ConfigError("padding", f"{border} padding of an axis of {n} pixels", f"<= {most}", got=pair, fix=fix)
+from striate.base.padding import BORDERS as BORDERS  # the whole numbers of padding, also by this room's name
+from striate.base.padding import RULES as RULES
+from striate.base.padding import Border as Border
+from striate.base.padding import Padding as Padding
+from striate.base.padding import Pair as Pair
+from striate.base.padding import Pixels as Pixels
+from striate.base.padding import check_border as check_border
+from striate.base.padding import explicit as explicit
+from striate.base.padding import is_constant as is_constant
+from striate.base.padding import resolve as resolve
 
 
 def sources(n: int, pair: Pair, border: str, device: torch.device | None = None) -> Tensor:

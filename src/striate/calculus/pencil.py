@@ -12,7 +12,7 @@ def number(value: int | float) -> str:
     >>> number(4.0), number(-0.25)
     ('4', '-0.25')
     """
-    return f"{value:.4g}"
+    return f"{value + 0.0:.4g}"  # + 0.0: no minus before a zero
 
 
 def grid(x: Shaped[Tensor, "*rows W"]) -> str:

@@ -14,10 +14,9 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from striate.base.errors import ConfigError
-from striate.calculus.windows import fold, output_size, per_axis, reach, windows
-
-Size = int | tuple[int, ...]  # one number for every axis, or one for each
+from striate.base.shapes import Size as Size
+from striate.base.shapes import pool_places, reach
+from striate.calculus.windows import fold, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +94,8 @@ def pool_windows(
     >>> pool_windows((5,), 2, ceil_mode=True).out
     (3,)
     """
-    dims = len(size)
-    kernel = per_axis("kernel_size", kernel_size, dims, where="pooling")
-    steps = per_axis("stride", kernel if stride is None else stride, dims, where="pooling")
-    pads = per_axis("padding", padding, dims, where="pooling", minimum=0)
-    gaps = per_axis("dilation", dilation, dims, where="pooling")
-    for n, p, k, d in zip(size, pads, kernel, gaps, strict=True):
-        if 2 * p > reach(k, d):
-            fix = f"pad at most {reach(k, d) // 2}, or enlarge the kernel"
-            raise ConfigError("pooling", "padding", "at most half of the window", got=p, fix=fix)
-        if p > 0 and d > n:  # a window could step over the whole picture and hold nothing
-            fix = f"dilate by at most {n}, or do not pad"
-            raise ConfigError("pooling", "dilation", f"at most the axis's {n} pixels", got=d, fix=fix)
-    zipped = zip(size, kernel, steps, pads, gaps, strict=True)
-    out = tuple(_count(n, k, s, p, d, ceil_mode=ceil_mode) for n, k, s, p, d in zipped)
-    return PoolWindows(size, kernel, steps, pads, gaps, out)
-
-
-def _count(n: int, kernel: int, stride: int, padding: int, dilation: int, *, ceil_mode: bool) -> int:
-    room = n + 2 * padding - reach(kernel, dilation)
-    if not ceil_mode or -room >= stride:  # the second: refused, with the fix, by output_size
-        return output_size(n, kernel, stride, padding, padding, dilation)
-    count = -(-room // stride) + 1
-    return count - 1 if (count - 1) * stride >= n + padding else count
+    places = pool_places(size, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    return PoolWindows(size, *places)
 
 
 def route(

@@ -11,54 +11,9 @@ stride s looks like from behind.  Dumoulin and Visin 2016, arXiv:1603.07285, rel
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from striate.base.axes import spatial_names
-from striate.base.errors import ConfigError
-
-
-def per_axis(name: str, value: int | tuple[int, ...], dims: int, *, where: str, minimum: int = 1) -> tuple[int, ...]:
-    """One number for every axis, or a number for each, as a tuple of `dims` integers.
-
-    >>> per_axis("stride", 2, 3, where="conv")
-    (2, 2, 2)
-
-    Raises:
-        ConfigError: another count than `dims`, or a number below `minimum`.
-    """
-    values = (value,) * dims if isinstance(value, int) else tuple(value)
-    if len(values) != dims:
-        fix = f"give one integer, or {dims} in the order {', '.join(spatial_names(dims))}"
-        raise ConfigError(where, name, f"1 or {dims} integers", got=value, fix=fix)
-    if min(values) < minimum:
-        raise ConfigError(where, name, f">= {minimum} on every axis", got=value, fix=f"use {minimum} or more")
-    return values
-
-
-def reach(kernel: int, dilation: int = 1) -> int:
-    """Pixels from a kernel's first entry to its last, both counted: d (K - 1) + 1.
-
-    >>> reach(3, dilation=2)
-    5
-    """
-    return dilation * (kernel - 1) + 1
-
-
-def output_size(n: int, kernel: int, stride: int = 1, before: int = 0, after: int = 0, dilation: int = 1) -> int:
-    """How many windows fit on an axis of `n` pixels: floor((n + p - d (K - 1) - 1) / s) + 1.
-
-    >>> output_size(32, kernel=5)
-    28
-
-    Raises:
-        ConfigError: not even one fits; the padding and the kernel that would are named.
-    """
-    room, need = n + before + after, reach(kernel, dilation)
-    if room < need:
-        largest = (room - 1) // dilation + 1
-        smaller = f", or use a kernel of {largest} or less" if largest >= 1 else ""
-        fix = f"pad {need - room} pixels more{smaller}"
-        what = f"the input of {n} pixels with {before} + {after} of padding"
-        raise ConfigError("output_size", what, f"at least the window's {need} pixels", got=room, fix=fix)
-    return (room - need) // stride + 1
+from striate.base.shapes import output_size as output_size  # the whole numbers of windows, also by this room's name
+from striate.base.shapes import per_axis as per_axis
+from striate.base.shapes import reach as reach
 
 
 def windows(

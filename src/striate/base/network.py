@@ -1,0 +1,315 @@
+"""A network as data: the shape of its input and its operations in order, with branches where it forks.
+
+    Network((1, 32, 32), (Conv(6, 5), Activation("relu"), MaxPool(2), Flatten(), Linear(10)))
+
+A network that exists fits: the shapes are gone through when it is made, and the first operation that does not fit is
+named by its place, its kind, what it gets and what would do.  Places count from 0; within branches "3.1.0" is operation
+3, branch 1, operation 0.  Parameters are named by place, "3.1.0.weight", as nested `torch.nn.Sequential`s would name
+them.  What a text notation parses to, the engines run and the analysis explains is this.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from functools import partial
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from striate.base.errors import ConfigError
+from striate.base.operations import (
+    Activation,
+    BatchNorm,
+    ChannelShuffle,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    Maxout,
+    Operation,
+    PReLU,
+    Shape,
+    Softmax,
+    one_of,
+    positive,
+    written,
+)
+from striate.base.windowed import (
+    AdaptiveMaxPool,
+    AdaptiveMeanPool,
+    Conv,
+    ConvTranspose,
+    LpPool,
+    MaxPool,
+    MeanPool,
+    StochasticPool,
+)
+
+JOINS = ("concatenate", "add")
+Operations = tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branches(Operation):
+    """The same input through several rows of operations, which then meet.
+
+    Args:
+        branches: at least one; an empty row is the identity, the shortcut of a residual block.
+        join: "concatenate", side by side along the channels (inception), or "add", number on number (residual).
+    """
+
+    kind: ClassVar[str] = "branches"
+    branches: tuple[Operations, ...]
+    join: str = "concatenate"
+
+    def __post_init__(self) -> None:
+        one_of(self.kind, "join", self.join, JOINS)
+        positive(self.kind, "branches", len(self.branches))
+
+    def shape(self, x: Shape) -> Shape:
+        """The shape where the branches have met."""
+        ends = []
+        for number, branch in enumerate(self.branches):
+            steps = list(walk(branch, x, f"{number}."))
+            ends.append(steps[-1].output if steps else x)
+        return self.joined(ends)
+
+    def joined(self, ends: list[Shape]) -> Shape:
+        """The shape of what the branches ended with, joined."""
+        got = " and ".join(written(end) for end in ends)
+        if self.join == "add":
+            if len(set(ends)) > 1:
+                same = len({end[1:] for end in ends}) == 1
+                how = f"conv {ends[0][0]} 1x1 sets the channels" if same else 'padding "same" keeps the size'
+                fix = f"end every branch with {written(ends[0])}: {how}"
+                raise ConfigError(self.kind, "the branches to add", "of one shape", got=got, fix=fix)
+            return ends[0]
+        if len({end[1:] for end in ends}) > 1:
+            fix = 'stride all branches alike and keep the size within them, with padding "same"'
+            raise ConfigError(self.kind, "the branches to concatenate", "alike but for channels", got=got, fix=fix)
+        return sum(end[0] for end in ends), *ends[0][1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation in its place.
+
+    Args:
+        place: "3", or "3.1.0" within branches.
+        operation: what is done.
+        input: the shape that it gets.
+        output: the shape that it makes.
+    """
+
+    place: str
+    operation: Operation
+    input: Shape
+    output: Shape
+
+
+def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
+    """The operations of a row in order, each with its shapes; branches come after their own operations.
+
+    Raises:
+        ConfigError: an operation that does not fit, by its place and kind.
+    """
+    for number, operation in enumerate(operations):
+        place = f"{prefix}{number}"
+        if isinstance(operation, Branches):
+            ends = []
+            for index, branch in enumerate(operation.branches):
+                inner = list(walk(branch, x, f"{place}.{index}."))
+                yield from inner
+                ends.append(inner[-1].output if inner else x)
+            y = _placed(place, operation, x, partial(operation.joined, ends))
+        else:
+            y = _placed(place, operation, x, partial(operation.shape, x))
+        yield Step(place, operation, x, y)
+        x = y
+
+
+def _placed(place: str, operation: Operation, x: Shape, rule: Callable[[], Shape]) -> Shape:
+    try:
+        return rule()
+    except ConfigError as error:
+        where = f"operation {place} ({operation.kind}) on {written(x)}"
+        raise ConfigError(where, error.what, error.must, got=error.got, fix=error.fix) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that fits.
+
+    Args:
+        input_shape: of one sample: (C, H, W), (C, W), (C, D, H, W) or (F,).
+        operations: in order.
+
+    Raises:
+        ConfigError: an operation does not fit, with the value that would.
+
+    >>> net = Network((1, 8, 8), (Conv(2, 3), MaxPool(2), Flatten(), Linear(10)))
+    >>> net.shapes()
+    ((2, 6, 6), (2, 3, 3), (18,), (10,))
+    >>> net.parameter_shapes()["3.weight"]
+    (10, 18)
+    """
+
+    input_shape: Shape
+    operations: Operations
+    steps: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.input_shape or min(self.input_shape) < 1:
+            fix = "give channels first: (1, 32, 32), or (F,) for a vector"
+            raise ConfigError("network", "input_shape", "sizes >= 1", got=self.input_shape, fix=fix)
+        object.__setattr__(self, "steps", tuple(walk(self.operations, self.input_shape)))
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape after every operation of the outer row."""
+        return tuple(step.output for step in self.steps if "." not in step.place)
+
+    @property
+    def output_shape(self) -> Shape:
+        """What comes out."""
+        return (self.input_shape, *self.shapes())[-1]
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Every parameter by its name, "0.weight", in order."""
+        named = ((step, step.operation.parameters(step.input)) for step in self.steps)
+        return {f"{step.place}.{name}": shape for step, own in named for name, shape in own.items()}
+
+    def buffer_shapes(self) -> dict[str, Shape]:
+        """Every buffer by its name, "1.running_mean", in order."""
+        named = ((step, step.operation.buffers(step.input)) for step in self.steps)
+        return {f"{step.place}.{name}": shape for step, own in named for name, shape in own.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The network as JSON has it: {"input_shape": [1, 8, 8], "operations": [{"kind": "conv", ...}, ...]}."""
+        rows = [operation_as_dict(operation) for operation in self.operations]
+        return {"input_shape": list(self.input_shape), "operations": rows}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Network":
+        """The network of `as_dict`.
+
+        Raises:
+            ConfigError: an unknown kind or key (the nearest is named), a missing one, a value of the wrong type.
+        """
+        _keys("network", data, ("input_shape", "operations"), ())
+        shape, rows = _tuples(data["input_shape"]), data["operations"]
+        _typed("network", "input_shape", shape, Shape)
+        if not isinstance(rows, list | tuple):
+            raise ConfigError("network", "operations", "a list", got=repr(rows), fix='[{"kind": "flatten"}]')
+        return cls(shape, tuple(operation_from_dict(row, f"operation {i}") for i, row in enumerate(rows)))
+
+
+KINDS: dict[str, type[Operation]] = {
+    operation.kind: operation
+    for operation in (
+        Conv,
+        ConvTranspose,
+        MaxPool,
+        MeanPool,
+        LpPool,
+        StochasticPool,
+        AdaptiveMeanPool,
+        AdaptiveMaxPool,
+        Activation,
+        PReLU,
+        Maxout,
+        Softmax,
+        Linear,
+        Flatten,
+        Dropout,
+        BatchNorm,
+        LocalResponseNorm,
+        ChannelShuffle,
+        Branches,
+    )
+}
+
+
+def operation_as_dict(operation: Operation) -> dict[str, Any]:
+    """An operation as JSON has it, every field written out.
+
+    >>> operation_as_dict(Linear(10))
+    {'kind': 'linear', 'out_features': 10, 'bias': True}
+    """
+    if isinstance(operation, Branches):
+        rows = [[operation_as_dict(inner) for inner in branch] for branch in operation.branches]
+        return {"kind": operation.kind, "branches": rows, "join": operation.join}
+    values = {own.name: _lists(getattr(operation, own.name)) for own in fields(operation)}  # type: ignore[arg-type]
+    return {"kind": operation.kind, **values}
+
+
+def operation_from_dict(data: Any, where: str) -> Operation:
+    """The operation of `operation_as_dict`; fields with a default may be left out."""
+    if not isinstance(data, Mapping) or "kind" not in data:
+        raise ConfigError(where, "an operation", 'a table with "kind"', got=repr(data), fix='{"kind": "flatten"}')
+    one_of(where, "kind", str(data["kind"]), tuple(KINDS))
+    kind = KINDS[data["kind"]]
+    where = f"{where} ({kind.kind})"
+    own = {f.name: f.default for f in fields(kind)}  # type: ignore[arg-type]
+    required = tuple(f.name for f in fields(kind) if f.default is f.default_factory)  # type: ignore[arg-type]  # MISSING
+    given = {name: value for name, value in data.items() if name != "kind"}
+    _keys(where, given, required, tuple(own))
+    if kind is Branches:
+        return _branches_from_dict(given, where)
+    values = {name: _tuples(value) for name, value in given.items()}
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        _typed(where, name, value, hints[name])
+    return kind(**values)
+
+
+def _branches_from_dict(given: Mapping[str, Any], where: str) -> Branches:
+    rows = given["branches"]
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
+        fix = '[[], [{"kind": "conv", ...}]]: an empty list is the identity'
+        raise ConfigError(where, "branches", "a list of lists", got=repr(rows), fix=fix)
+    branches = tuple(
+        tuple(operation_from_dict(inner, f"{where}, branch {b}, operation {i}") for i, inner in enumerate(row))
+        for b, row in enumerate(rows)
+    )
+    _typed(where, "join", given.get("join", JOINS[0]), str)
+    return Branches(branches, given.get("join", JOINS[0]))
+
+
+def _keys(where: str, data: Mapping[str, Any], required: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Refuse unknown keys and missing ones."""
+    every = (*required, *known)
+    for name in data:
+        if name not in every:
+            near = get_close_matches(str(name), every, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else "leave it out"
+            raise ConfigError(where, "every key", f"one of {', '.join(dict.fromkeys(every))}", got=repr(name), fix=fix)
+    for name in required:
+        if name not in data:
+            raise ConfigError(where, name, "given", got="nothing", fix=f"add {name}")
+
+
+def _typed(where: str, name: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        plain = hint.__name__ if type(hint) is type else str(hint).replace("...", "…")
+        raise ConfigError(where, name, f"of type {plain}", got=repr(value), fix=f"give {name} as {plain}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type as the fields here are annotated: plain types, unions and tuples of them."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, choice) for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        if not isinstance(value, tuple):
+            return False
+        if inner[-1] is Ellipsis:
+            return all(_fits(entry, inner[0]) for entry in value)
+        return len(value) == len(inner) and all(_fits(*pair) for pair in zip(value, inner, strict=True))
+    return type(value) is hint  # a bool is no int here
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(entry) for entry in value] if isinstance(value, tuple) else value
