@@ -1,0 +1,64 @@
+import importlib
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+ROW = re.compile(
+    r"^  (?P<name>.+?) +(?P<rate>[\d,]+) pictures/s +\S+ s \(.+?\) +x (?P<ratio>\S+) \(.+\) +accuracy [01]\.\d{4}$"
+)
+STRIATE, EXAMPLE, WITH_WORKERS = "Striate, torch engine", "PyTorch example, 0 workers", "PyTorch example, 2 workers"
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Path:
+    """640 pictures of noise to train on and 64 to test with, in MNIST's files."""
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 640), ("t10k", 64)):
+        images = draw.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        for array, kind in ((images, "images-idx3"), (labels, "labels-idx1")):
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (tmp_path / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return tmp_path
+
+
+def rows(printed: str) -> dict[str, tuple[float, float]]:
+    """Contestant -> (pictures/s, ratio)."""
+    found = [ROW.match(line) for line in printed.splitlines()]
+    return {row["name"]: (float(row["rate"].replace(",", "")), float(row["ratio"])) for row in found if row}
+
+
+def test_the_lenet5_benchmark_prints_how_many_times_the_example_s_speed_each_has(idx_folder):
+    script = str(BENCHMARKS / "lenet5_mnist.py")
+    options = ["--pictures", "640", "--rounds", "1", "--batch-sizes", "64"]
+    done = subprocess.run(
+        [sys.executable, script, str(idx_folder), *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # two threads wait for each other where other jobs run
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "batch size 64, 640 pictures an epoch" in done.stdout
+    measured = rows(done.stdout)
+    assert list(measured) == [STRIATE, EXAMPLE, WITH_WORKERS]
+    base = measured[EXAMPLE][0]
+    for rate, ratio in measured.values():
+        assert ratio == pytest.approx(rate / base, abs=0.006)  # two decimals are printed
+
+
+def test_a_contestant_that_is_not_installed_is_left_out_and_said(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    benchmark, peers = importlib.import_module("lenet5_mnist"), importlib.import_module("peers")
+    here = peers.Peer("Here", peers.pytorch_example, ("torch",))
+    absent = peers.Peer("Absent", peers.pytorch_example, ("torch", "no_such_module"))
+    assert benchmark.installed((here, absent)) == [here]
+    said = capsys.readouterr().out
+    assert said == "Absent: left out, no_such_module not installed: pip install -c constraints.txt -e '.[bench]'\n"
