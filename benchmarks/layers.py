@@ -3,7 +3,9 @@
     python benchmarks/layers.py [part of a name] …
 
 Both run in one process, turn about, on the same input, so that what slows the machine slows both.  Median milliseconds
-of `RUNS`; ratio = torch / ours, so above 1 is faster than torch.  Losses are shown like wins.
+of `RUNS`; ratio = torch / ours, so above 1 is faster than torch; "best" is the ratio of the fastest runs, which tells
+a tie from noise (whether freed memory went back to the system in between is worth several milliseconds a run).
+Losses are shown like wins.
 """
 
 import sys
@@ -22,7 +24,7 @@ from striate.layers.conv import Conv1d, Conv2d, Conv3d
 from striate.layers.dropout import Dropout
 from striate.layers.local_response_norm import LocalResponseNorm
 
-RUNS = 10
+RUNS = 15
 LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 
@@ -59,7 +61,7 @@ ROWS = [
 def main(wanted: list[str]) -> None:
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {RUNS}, ms; ratio torch/ours")
-    print(f"{'layer':<26} {'shape':<18} {'layout':<6} {'dtype':<8} {'pass':<8} {'torch':>9} {'ours':>9} {'ratio':>6}")
+    print(f"{'layer':<26} {'shape':<18} {'layout':<6} {'dtype':<8} {'pass':<8} {'torch':>9} {'ours':>9} {'ratio':>6} {'best':>6}")
     for row in ROWS:
         if not wanted or any(part.lower() in row.name.lower() for part in wanted):
             for line in compare(row):
@@ -78,10 +80,10 @@ def compare(row: Row) -> Iterator[str]:
             pair = tuple(kind(*row.args).to(dtype) for kind in (row.torchs, row.ours))
             for name, work in (("forward", forward), ("fwd+bwd", both)):
                 torchs, ours = measure([partial(work, layer, x, dy) for layer in pair], step=row.step)
-                ratio = "  n/a" if torchs is None or ours is None else f"{torchs / ours:.2f}"
                 head = f"{row.name:<26} {'x'.join(map(str, row.shape)):<18} {layout:<6} {str(dtype)[6:]:<8}"
-                print_ms = [f"{'none' if t is None else f'{t:.3f}':>9}" for t in (torchs, ours)]
-                yield f"{head} {name:<8} {' '.join(print_ms)} {ratio:>6}"
+                middle = [f"{1000 * median(times):.3f}" if times else "none" for times in (torchs, ours)]
+                ratios = [f"{of(torchs) / of(ours):.2f}" if torchs and ours else "n/a" for of in (median, min)]
+                yield f"{head} {name:<8} {middle[0]:>9} {middle[1]:>9} {ratios[0]:>6} {ratios[1]:>6}"
 
 
 def forward(layer: nn.Module, x: Tensor, _: Tensor) -> None:
@@ -94,8 +96,8 @@ def both(layer: nn.Module, x: Tensor, dy: Tensor) -> None:
     y.backward(dy if dy.shape == y.shape else torch.ones_like(y))
 
 
-def measure(works: list[Callable[[], None]], *, step: bool) -> list[float | None]:
-    """Median milliseconds of each piece of work, turn about; None where torch has no kernel for it."""
+def measure(works: list[Callable[[], None]], *, step: bool) -> list[list[float]]:
+    """Seconds of each run of each piece of work, turn about; none where torch has no kernel for it."""
     seconds: list[list[float]] = [[] for _ in works]
     for run in range(RUNS + 1):
         pairs = list(zip(works, seconds, strict=True))
@@ -107,7 +109,7 @@ def measure(works: list[Callable[[], None]], *, step: bool) -> list[float | None
                 except (NotImplementedError, RuntimeError):
                     continue
                 record.append(perf_counter() - start)
-    return [1000 * median(record[1:]) if record else None for record in seconds]  # the first run warms up
+    return [record[1:] for record in seconds]  # the first run warms up
 
 
 if __name__ == "__main__":
