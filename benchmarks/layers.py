@@ -61,7 +61,8 @@ ROWS = [
 def main(wanted: list[str]) -> None:
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {RUNS}, ms; ratio torch/ours")
-    print(f"{'layer':<26} {'shape':<18} {'layout':<6} {'dtype':<8} {'pass':<8} {'torch':>9} {'ours':>9} {'ratio':>6} {'best':>6}")
+    print(f"{'layer':<26} {'shape':<18} {'layout':<6} {'dtype':<8} {'pass':<8}", end=" ")
+    print(f"{'torch':>9} {'ours':>9} {'ratio':>6} {'best':>6}")
     for row in ROWS:
         if not wanted or any(part.lower() in row.name.lower() for part in wanted):
             for line in compare(row):
