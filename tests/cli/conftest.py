@@ -3,7 +3,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from striate.cli.main import main
@@ -14,7 +13,6 @@ def striate(capsys, monkeypatch, tmp_path):
     """Run a command line in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # the test runner keeps its own handlers
-    torch.set_num_threads(1)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
@@ -56,7 +54,6 @@ def run(photos, tmp_path_factory):
     from striate.experiment.recipe import parse_recipe
     from striate.experiment.train import train
 
-    torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("runs") / "bars"
     recipe = parse_recipe({"data": str(photos), "epochs": 12, "batch_size": 8, "augment": {"flip": True}})
     train(recipe, run=path)

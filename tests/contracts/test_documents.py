@@ -47,7 +47,7 @@ def desk(tmp_path_factory):
 
 @pytest.mark.parametrize(("document", "kind", "text"), list(blocks()))
 def test_it_runs(desk, document, kind, text):
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if kind == "python":
         command = [sys.executable, "-W", "error", "-c", text]
     else:

@@ -114,7 +114,6 @@ def test_tensors_that_do_not_fit_are_refused(bundle, change):
 
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
-    torch.set_num_threads(1)
     return striate.train(striate.Recipe(data="digits", epochs=3), run=tmp_path_factory.mktemp("runs") / "digits")
 
 

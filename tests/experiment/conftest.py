@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from striate.experiment.recipe import parse_recipe
 
@@ -44,9 +43,3 @@ def recipe(shapes):
             "loss": {"label_smoothing": 0.05},
         }
     )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """One thread: the same bits on any machine, and safe to fork."""
-    torch.set_num_threads(1)

@@ -57,7 +57,7 @@ def test_an_epochs_loss_is_the_mean_over_pictures_with_a_ragged_last_batch():
 def test_on_a_terminal_there_is_a_bar_and_lines_that_stay(shapes, tmp_path):
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "striate", "train", "--data", str(shapes), "--epochs", "2", "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, cwd=tmp_path, env=environment)
     os.close(slave)
     shown = b""
