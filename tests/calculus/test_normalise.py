@@ -62,6 +62,8 @@ def test_the_demonstration_can_be_checked_by_hand():
     std, mean = torch.std_mean(x, 0)
     assert f"m = {mean[0]:g}  {mean[1]:g} " in text
     assert f"s = {std[0]:.4g}  {std[1]:.4g} " in text
+    assert "x - m\n-2  -100\n 0   200\n 2  -100\n" in text
+    assert "again\n1  100\n3  400\n5  100\n" in text
     for row in ((x - mean) / std).tolist():
         assert [f"{v:.4g}" for v in row] in [line.split() for line in text.splitlines()]
     assert text.endswith(f"{1 / std[0]:.4g}  {1 / std[1]:.4g}")

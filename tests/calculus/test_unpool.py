@@ -59,6 +59,7 @@ def test_the_demonstration_can_be_checked_by_hand():
     first = next(i for i, line in enumerate(lines) if "max pooling" in line) - 1
     put = [[float(v) for v in line.split()[-4:]] for line in lines[first : first + 4]]
     assert put == F.max_unpool2d(y, indices, 2)[0, 0].tolist()
+    assert "unpooling  5  5  2  2\n2  9             2  2  9  9\n" in text
     assert "0:   4   2\n                                       12  15" in text
     assert "->   4   2\n 8   9  10  11      12  15" in text  # the error 0 .. 15 read at those pixels
     assert "->  10  18\n 8   9  10  11      42  50" in text

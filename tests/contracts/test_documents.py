@@ -87,7 +87,7 @@ def test_the_calculus_page_names_every_file_of_the_calculus_and_every_layer():
 
 
 def unnamed(page):
-    """What the calculus page does not name: files by their rows in the tables of their room, layers by their classes."""
+    """What the calculus page does not name: files by their rows in the tables of their room, layers by class."""
     calculus, layers = page.split("\n## The layers\n")
     lacking = []
     for room, text in (("calculus", calculus), ("layers", layers)):
