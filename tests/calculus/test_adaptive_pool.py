@@ -9,6 +9,7 @@ from striate.calculus.adaptive_pool import (
     adaptive_max_pool_pullback,
     adaptive_mean_pool,
     adaptive_mean_pool_pullback,
+    demonstrate,
 )
 
 MEANS = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
@@ -65,3 +66,16 @@ def test_one_window_is_global_pooling():
     x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
     assert_close(adaptive_mean_pool(x, 1)[..., 0, 0], x.mean((2, 3)))
     assert_close(adaptive_max_pool(x, 1)[0][..., 0, 0], x.amax((2, 3)))
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    rows = [line.split() for line in demonstrate().splitlines()]
+    x = torch.tensor([[[1.0, 5.0, 3.0, 7.0, 2.0]]], requires_grad=True)
+    mean, largest = F.adaptive_avg_pool1d(x, 3), F.adaptive_max_pool1d(x, 3)
+    assert mean[0, 0].tolist() == [3, 5, 4.5]
+    assert next(row for row in rows if "MEAN" in row)[-3:] == ["3", "5", "4.5"]
+    assert next(row for row in rows if "LARGEST" in row)[-8:] == ["5", "7", "7", "at", "pixels", "1", "3", "3"]
+    dy = torch.tensor([[[6.0, 12.0, 18.0]]])
+    gradients = [torch.autograd.grad(y, x, dy)[0][0, 0].tolist() for y in (mean, largest)]
+    assert [[float(v) for v in row[2:]] for row in rows if row[:1] == ["dx"]] == gradients
+    assert rows[-1][-2:] == ["=", "3.6"]

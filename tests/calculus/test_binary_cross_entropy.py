@@ -10,6 +10,7 @@ from striate.calculus.binary_cross_entropy import (
     binary_cross_entropy_pullback,
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_pullback,
+    demonstrate,
 )
 
 ONE = torch.ones((), dtype=torch.float64)
@@ -98,3 +99,17 @@ def test_a_certain_answer_costs_torchs_hundred_nats_when_wrong():
     dp = binary_cross_entropy_pullback(torch.ones_like(t), p.detach(), t, reduction="none")
     # torch keeps its floor of 1e-12 in single precision
     assert_close(dp, torch.autograd.grad(losses.sum(), p)[0], rtol=1e-7, atol=0)
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    rows = {line.split("  ")[1]: line.split() for line in demonstrate().splitlines() if line.startswith("  ")}
+    assert rows["l"][1:4] == ["0.6694", "4.828", "0.6931"]  # the last one: three times the answers to yes
+    assert "  l              0.2231  1.609  0.6931   = -log 0.8, -log 0.2, -log(1 - 0.5)" in demonstrate()
+    p, t = torch.tensor([0.8, 0.2, 0.5], dtype=torch.float64, requires_grad=True), torch.tensor([1.0, 1, 0]).double()
+    x = torch.logit(p.detach()).requires_grad_()
+    for leaf, loss, name in (
+        (p, F.binary_cross_entropy(p, t), "dL/dp"),
+        (x, F.binary_cross_entropy_with_logits(x, t), "dL/dx"),
+    ):
+        assert f"= {loss.item():.4f}\n" in demonstrate()
+        assert rows[name][1:4] == [f"{v:.4g}" for v in torch.autograd.grad(loss, leaf)[0].tolist()]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
-from striate.calculus.branches import add, add_pullback, concatenate, concatenate_pullback
+from striate.calculus.branches import add, add_pullback, concatenate, concatenate_pullback, demonstrate
 
 spatials = st.lists(st.integers(1, 3), max_size=3)
 
@@ -37,3 +37,13 @@ def test_branches_of_other_sizes_are_refused_and_not_broadcast():
         add([torch.ones(1, 2, 3), torch.ones(1, 2, 1)])
     with pytest.raises(ConfigError, match="at least one branch"):
         add([])
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    for line in ("1  2  and  10  20  ->  1  2  |  10  20", "3  4       30  40      3  4     30  40"):  # side by side
+        assert line in text
+    for line in ("1  0  |  0  3  ->  1  0  and  0  3", "0  2     4  0      0  2       4  0"):  # and apart again
+        assert line in text
+    for line in ("1  2  +  10  20  =  11  22", "3  4     30  40     33  44", "1  0  ->  1  0  and  1  0"):
+        assert line in text

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from striate.calculus.flatten import flatten, flatten_pullback
+from striate.calculus.flatten import demonstrate, flatten, flatten_pullback
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -19,3 +19,10 @@ def test_it_is_torchs_flatten_and_the_pullback_is_autograds(sample, B):
 def test_channels_last_maps_are_read_channel_by_channel():
     x = torch.arange(24.0).reshape(1, 2, 3, 4)
     assert_close(flatten(x.contiguous(memory_format=torch.channels_last)), torch.arange(24.0)[None])
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    assert f"y = {'  '.join(map(str, range(12)))}\n" in text
+    assert "y[8] = 8" in text
+    assert text.endswith("channel 0:  0  0  0     channel 1:  7  0  0\n            0  0  5                 0  0  0")

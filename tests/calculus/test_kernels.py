@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
 from striate.calculus.conv import conv
-from striate.calculus.kernels import edge_bank, gaussian, laplacian, oriented_edge, sobel
+from striate.calculus.kernels import demonstrate, edge_bank, gaussian, laplacian, oriented_edge, sobel
 
 PICTURE = torch.rand(9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 ROW, COLUMN = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
@@ -69,3 +69,17 @@ def test_an_edge_answers_most_to_its_own_direction():
 def test_a_kernel_that_cannot_be_names_the_fix(call, message):
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    x = np.array([[0.0, 0.0, 9.0, 9.0]] * 3)
+    slope, bend = ndimage.sobel(x, axis=1)[1, 1:3], ndimage.laplace(x)[1, 1:3]
+    assert slope.tolist() == [36, 36]
+    assert "=  36  36\n" in text
+    assert bend.tolist() == [9, -9]
+    assert "=  9  -9\n" in text
+    assert "*  1  -4  1  =  -4" in text
+    share = np.exp(-0.5) / (1 + 2 * np.exp(-0.5))  # of the right column
+    assert f"= {9 * share:.4g}  {9 * (1 - share):.4g}" in text
+    assert text.endswith("towards 0 degrees 4.5  4.5, towards 90 degrees 0  0")  # 9 over two pixels

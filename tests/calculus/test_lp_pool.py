@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
-from striate.calculus.lp_pool import lp_pool, lp_pool_pullback
+from striate.calculus.lp_pool import demonstrate, lp_pool, lp_pool_pullback
 
 TORCHS = {1: F.lp_pool1d, 2: F.lp_pool2d, 3: F.lp_pool3d}
 sizes = st.lists(st.integers(3, 6), min_size=1, max_size=3)
@@ -49,3 +49,15 @@ def test_zeros_have_gradient_zero_and_large_numbers_do_not_overflow():
 def test_a_power_below_one_names_the_fix():
     with pytest.raises(ConfigError, match=r"p must be >= 1 and finite, got 0\.5\.\n  Fix: 1 is the sum"):
         lp_pool(torch.ones(1, 1, 2), 0.5, 2)
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    x = torch.tensor([[[[3.0, 0.0, 1.0, -5.0], [0.0, -4.0, 5.0, 7.0]]]], requires_grad=True)
+    y = F.lp_pool2d(x, 2.0, 2)
+    (dx,) = torch.autograd.grad(y, x, torch.tensor([[[[10.0, 20.0]]]]))
+    assert y.flatten().tolist() == [5, 10]
+    assert "->  5  10" in text
+    assert_close(dx[0, 0], torch.tensor([[6.0, 0.0, 2.0, -10.0], [0.0, -8.0, 10.0, 14.0]]))
+    assert "10  20  ->  6   0   2  -10\n            0  -8  10   14" in text
+    assert f"p = 4   {(3**4 + 4**4) ** 0.25:.4f}" in text

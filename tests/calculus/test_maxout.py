@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
-from striate.calculus.maxout import maxout, maxout_pullback
+from striate.calculus.maxout import demonstrate, maxout, maxout_pullback
 
 
 def draw(shape, seed):
@@ -58,3 +58,11 @@ def test_two_pieces_make_relu_and_the_absolute_value():
 def test_channels_that_do_not_divide_are_refused(pieces):
     with pytest.raises(ConfigError, match=r"maxout: pieces must be a divisor of the 6 channels, got \d\.\n  Fix: give"):
         maxout(draw([1, 6], 0), pieces=pieces)
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    rows = [line.split() for line in demonstrate().splitlines()]
+    assert ["y", "5", "-2", "4"] in [row[:4] for row in rows]
+    assert ["dx", "0", "10", "20", "0", "30", "0"] in rows
+    assert ["max(t,", "0)", "0", "0", "0", "1", "2", "ReLU"] in rows
+    assert ["max(t,", "-t)", "2", "1", "0", "1", "2"] in [row[:7] for row in rows]

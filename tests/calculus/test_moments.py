@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import DataError
-from striate.calculus.moments import covariance, marginal_moments, merge, moments, pixel_rows, streamed
+from striate.calculus.moments import covariance, demonstrate, marginal_moments, merge, moments, pixel_rows, streamed
 
 
 def draw(shape, seed):
@@ -75,3 +75,14 @@ def test_too_little_data_is_refused():
         streamed([])
     with pytest.raises(DataError, match="the samples must be two or more, got 1"):
         covariance(moments(torch.ones(1, 2)))
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    x = np.array([[1, 2], [3, 6], [5, 1], [7, 5], [9, 6]])
+    assert x.mean(0).tolist() == [5, 4]
+    assert "m = m_a + d 3/5 = 5  4" in text
+    assert (4 * np.cov(x.T)).tolist() == [[40, 14], [14, 22]]
+    assert "+ 6/5 d d^T =  40  14" in text
+    assert "S =  40  14     covariance = S / 4 =   10  3.5\n                       14  22" in text
+    assert "d = m_b - m_a = 5  0" in text

@@ -8,6 +8,7 @@ from striate.base.errors import DataError
 from striate.calculus.moments import marginal_moments, moments, pixel_rows, streamed
 from striate.calculus.normalise import (
     add_mean,
+    demonstrate,
     denormalise,
     normalise,
     normalise_pullback,
@@ -53,3 +54,16 @@ def test_a_feature_that_never_changes_is_refused_unless_epsilon_says_what_to_do(
         standard_deviations(moments(x))
     std = standard_deviations(moments(x), epsilon=0.25)
     assert_close(std, torch.tensor([0.75**0.5, 0.5], dtype=torch.float64))
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    x = torch.tensor([[1.0, 100.0], [3.0, 400.0], [5.0, 100.0]], dtype=torch.float64)
+    std, mean = torch.std_mean(x, 0)
+    assert f"m = {mean[0]:g}  {mean[1]:g} " in text
+    assert f"s = {std[0]:.4g}  {std[1]:.4g} " in text
+    assert "x - m\n-2  -100\n 0   200\n 2  -100\n" in text
+    assert "again\n1  100\n3  400\n5  100\n" in text
+    for row in ((x - mean) / std).tolist():
+        assert [f"{v:.4g}" for v in row] in [line.split() for line in text.splitlines()]
+    assert text.endswith(f"{1 / std[0]:.4g}  {1 / std[1]:.4g}")

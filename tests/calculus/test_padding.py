@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
-from striate.calculus.padding import pad, pad_pullback, resolve
+from striate.calculus.padding import demonstrate, pad, pad_pullback, resolve
 from striate.calculus.windows import output_size
 
 TORCH = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -91,3 +92,13 @@ def test_copying_more_pixels_than_there_are_names_the_most_that_fits(border, mos
 def test_an_unknown_border_names_the_known():
     with pytest.raises(ConfigError, match="zeros, reflect, replicate, circular, got 'mirror'"):
         pad(draw(1, 1, 4), ((1, 1),), "mirror")
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    rows = {line.split()[0]: line.split()[1:] for line in demonstrate().splitlines() if line}
+    x = np.arange(1, 5)
+    for name, mode in (("zeros", "constant"), ("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")):
+        padded = np.pad(x, 2, mode=mode)
+        copied = [(padded == value).sum() for value in x]
+        assert rows[name] == [str(v) for v in [*padded, *copied]]
+    assert "1  2  0      6  0\n3  0  0  ->  0  5\n0  0  5" in demonstrate()

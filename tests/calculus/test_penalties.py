@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from striate.calculus.penalties import (
+    demonstrate,
     elastic,
     elastic_pullback,
     l1,
@@ -87,3 +88,14 @@ def test_biases_and_normalisation_are_exempt():
 
 def test_a_network_without_weights_costs_nothing():
     assert penalty({"bias": torch.ones(3)}, l2_strength=1.0) == 0
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    w = torch.tensor([3.0, -4.0, 2.0, 0.0], dtype=torch.float64)
+    assert f"L1        {0.1 * w.norm(1):.4g} " in text
+    assert f"L2        {0.05 * w.norm() ** 2:.4g} " in text
+    for push in ("L1        0.1  -0.1  0.1  0 ", "L2        0.3  -0.4  0.2  0 ", "elastic   0.4  -0.5  0.3  0\n"):
+        assert push in text
+    assert "its push is 0\n" in text
+    assert text.endswith("cost 2.35")

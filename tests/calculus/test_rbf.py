@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from striate.calculus.rbf import rbf, rbf_pullback
+from striate.calculus.rbf import demonstrate, rbf, rbf_pullback
 
 
 def draw(shape, seed):
@@ -39,3 +39,17 @@ def test_at_its_code_an_input_has_distance_zero_and_feels_no_pull():
     assert rbf(codes, codes).diagonal().tolist() == [0, 0, 0]
     dx, _ = rbf_pullback(torch.eye(3, dtype=torch.float64), codes, codes)
     assert dx.abs().max() == 0
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    x = torch.tensor([[1.0, 0.0, -1.0]], requires_grad=True)
+    codes = torch.tensor([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]], requires_grad=True)
+    y = (x - codes).square().sum(1)
+    dx, dcodes = torch.autograd.grad(y, (x, codes), torch.tensor([1.0, 0.0, -1.0]))
+    assert y.tolist() == [1, 9, 5]
+    assert "y = 1  9  5    the smallest is the answer: class 0" in text
+    assert dx.tolist() == [[-4, -4, 0]]
+    assert "dx = their sum = -4  -4  0" in text
+    assert dcodes.tolist() == [[0, 2, 0], [0, 0, 0], [4, 2, 0]]
+    assert text.splitlines()[-1].split() == ["4", "2", "0"]

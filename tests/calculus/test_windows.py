@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
-from striate.calculus.windows import fold, output_size, per_axis, spread, windows
+from striate.calculus.windows import demonstrate, fold, output_size, per_axis, spread, windows
 
 F64 = torch.float64
 
@@ -85,3 +85,12 @@ def test_per_axis_names_the_count_and_the_minimum():
         per_axis("stride", (1, 2, 3), 2, where="conv")
     with pytest.raises(ConfigError, match=r"stride must be >= 1"):
         per_axis("stride", 0, 2, where="conv")
+
+
+def test_the_demonstration_can_be_checked_by_hand():
+    text = demonstrate()
+    assert "stride 1:  2  3  4     stride 2:  1  2  3     d 2:  1  3  5\n" in text
+    assert "3  4  5                3  4  5           2  4  6\n" in text
+    assert "->  1  2  13  20  30  0\n" in text
+    assert "\n1  2  3  3  2  1\n" in text
+    assert text.endswith("1  0  2  0  3")

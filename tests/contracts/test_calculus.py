@@ -1,8 +1,9 @@
 """The contract of the calculus: what every operation must come with.  A fault names the file.
 
 An operation is `src/striate/calculus/x.py` with an equation and a source in its docstring, a `x_pullback` for every
-forward, no help from autograd or torch's kernels, `tests/calculus/test_x.py`, a shape rule in the network description,
-a step in the explicit network and its arithmetic.  The tables say what is exempt, and why.
+forward, no help from autograd or torch's kernels, a worked example that `python -m striate.calculus.x` prints and
+`tests/calculus/test_x.py` checks, a shape rule in the network description, a step in the explicit network and its
+arithmetic.  The tables say what is exempt, and why.
 """
 
 import ast
@@ -120,11 +121,17 @@ NO_SOURCE = {  # nobody's invention
     "steps",
     "arithmetic_channels",
 }
-DEMONSTRATED = (
-    *("activations", "arithmetic", "batch_norm", "channel_shuffle", "conv", "conv_matrix", "conv_transpose"),
-    *("cross_entropy", "dropout", "hinge", "initialise", "linear", "local_response_norm", "max_pool", "mean_pool"),
-    *("mean_squared_error", "network", "perceptron", "softmax", "stochastic_pool", "updates", "whitening"),
-)
+NOT_DEMONSTRATED = {  # helpers, which the files that use them show
+    "arithmetic_channels": "arithmetic shows it",
+    "arithmetic_conv": "the same",
+    "arithmetic_pool": "the same",
+    "pencil": "prints what the others show",
+    "pool_windows": "every pooling shows its windows",
+    "reduction": "every loss shows its mean",
+    "steps": "network shows it",
+    "terms": "arithmetic shows it",
+}
+DEMONSTRATED = sorted(path.stem for path in CALCULUS.glob("*.py") if path.stem not in {"__init__", *NOT_DEMONSTRATED})
 TORCHS = re.compile(r"autograd|requires_grad_?|nn|functional|(conv(_transpose)?|(max|avg|lp|adaptive_\w+)_pool)\d?d?")
 
 
@@ -182,7 +189,7 @@ def _own_work(tree):
 
 
 def _demonstration(stem, tree):
-    if stem not in DEMONSTRATED:
+    if stem in NOT_DEMONSTRATED:
         return
     if "demonstrate" not in _public(tree):
         yield "has no demonstrate()"
@@ -198,7 +205,8 @@ def _test(stem, tree, tests):
     text = path.read_text()
     for name in set(_public(tree)) - set(NO_FORWARD.get(stem, {})):
         by_table = TESTED_BY_TABLE.get(stem, name) in text
-        if name.endswith("_pullback") and name not in text and not by_table:
+        wanted = name.endswith("_pullback") or name == "demonstrate"
+        if wanted and name not in text and not by_table:
             yield f"{name} is in no test of {path.name}"
 
 
@@ -234,7 +242,7 @@ def test_every_operation_has_its_shape_rule_step_and_arithmetic():
 def test_the_tables_name_only_what_there_is():
     stems = {path.stem for path in CALCULUS.glob("*.py")}
     named = {*NO_OPERATION, *NO_FORWARD, *SHAPE_RULES, *NO_SHAPE_RULE, *TESTED_IN, *NO_EQUATION, *NO_SOURCE}
-    assert named | set(DEMONSTRATED) <= stems
+    assert named | set(NOT_DEMONSTRATED) <= stems
     assert {kind for kinds in SHAPE_RULES.values() for kind in kinds} == set(KINDS)
     for stem, functions in NO_FORWARD.items():
         assert set(functions) <= set(_public(ast.parse((CALCULUS / f"{stem}.py").read_text()))), stem
@@ -263,6 +271,7 @@ def test_every_demonstration_has_something_to_show(stem):
         ("linear.py", "y = torch.einsum(", "y = torch.conv1d(", "uses torch's conv1d"),
         ("linear.py", "y = torch.einsum(", "y = torch.autograd.grad(", "uses torch's autograd"),
         ("linear.py", "def demonstrate(", "def show(", "linear.py: has no demonstrate()"),
+        ("rbf.py", 'if __name__ == "__main__":', "if False:", "rbf.py: cannot be run as python -m"),
     ],
 )
 def test_taking_something_away_is_noticed_by_the_name_of_the_file(tmp_path, file, old, new, fault):

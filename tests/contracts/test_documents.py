@@ -77,3 +77,23 @@ def test_the_recipes_page_knows_every_key_and_its_default():
         expected = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
         expected = expected or (f'"{value}"' if isinstance(value, str) else f"{value}")
         assert value is None or f"`{expected}`" in told, key
+
+
+def test_the_calculus_page_names_every_file_of_the_calculus_and_every_layer():
+    page = (REPOSITORY / "docs" / "calculus.md").read_text()
+    assert unnamed(page) == []
+    for gone in ("`unpool.py`", "`rbf.py`", "`Conv3d`"):
+        assert unnamed(page.replace(gone, "")), gone
+
+
+def unnamed(page):
+    """What the calculus page does not name: files by their rows in the tables of their room, layers by class."""
+    calculus, layers = page.split("\n## The layers\n")
+    lacking = []
+    for room, text in (("calculus", calculus), ("layers", layers)):
+        for path in sorted((REPOSITORY / "src" / "striate" / room).glob("[!_]*.py")):
+            classes = re.findall(r"^class ([A-Z]\w*)\(", path.read_text(), re.M) if room == "layers" else []
+            has_row = room == "calculus" or bool(classes)  # a file of layers/ without a class is no layer
+            lacking += [f"{room}/{path.name}"] if has_row and f"\n| `{path.name}` |" not in text else []
+            lacking += [f"{room}/{path.name}: {name}" for name in classes if f"`{name}`" not in text]
+    return lacking

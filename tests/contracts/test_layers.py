@@ -293,11 +293,16 @@ def test_a_bad_argument_is_refused_with_the_fix(layer):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")  # torch's own export
 @walks
-def test_it_is_exported_to_onnx(layer, tmp_path):
+def test_it_is_exported_to_onnx_with_the_same_output(layer, tmp_path):
     onnx = pytest.importorskip("onnx", reason="ONNX export needs onnx")
     pytest.importorskip("onnxscript", reason="ONNX export needs onnxscript")
+    reference = importlib.import_module("onnx.reference")  # ONNX's own definition of its operators, in NumPy
     module, x = built(layer)
     path = tmp_path / "layer.onnx"
     torch.onnx.export(module.eval(), (x,), str(path), dynamo=True, verbose=False)
     onnx.checker.check_model(str(path))
+    model = reference.ReferenceEvaluator(str(path))
+    (y,) = model.run(None, {model.input_names[0]: x.numpy()})
+    assert_close(torch.from_numpy(y), module(x).detach(), rtol=1e-5, atol=1e-6)

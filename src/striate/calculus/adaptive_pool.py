@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from striate.calculus.pencil import beside, grid
 from striate.calculus.pool_windows import Size, route
 from striate.calculus.windows import per_axis
 
@@ -88,3 +89,30 @@ def _pixels(n: int, m: int, like: Tensor) -> Tensor:
 
 def _along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
     return torch.einsum("...j,oj->...o", x.movedim(axis, -1), matrix).movedim(-1, axis)
+
+
+def demonstrate() -> str:
+    """Five pixels under three windows, which overlap, forward and backward; then one window: global pooling."""
+    x = torch.tensor([[[1.0, 5.0, 3.0, 7.0, 2.0]]])
+    dy = torch.tensor([[[6.0, 12.0, 18.0]]])
+    largest, indices = adaptive_max_pool(x, 3)
+    return "\n\n".join(
+        [
+            "ADAPTIVE POOLING   5 pixels, 3 windows: window o covers floor(5 o / 3) .. ceil(5 (o + 1) / 3) - 1",
+            "window 0: pixels 0 .. 1    window 1: pixels 1 .. 3    window 2: pixels 3 .. 4",
+            f"x = {grid(x)}",
+            f"MEAN   (1 + 5)/2, (5 + 3 + 7)/3, (7 + 2)/2   =   {grid(adaptive_mean_pool(x, 3))}",
+            beside("the same as one matrix A: y = A x, A =", grid(_averaging(5, 3, x))),
+            f"LARGEST   max(1, 5), max(5, 3, 7), max(7, 2)   =   {grid(largest)}    at pixels {grid(indices)}",
+            f"BACKWARD   dy = {grid(dy)}",
+            "mean: dx = A^T dy; pixel 1 lies in two windows: 6/2 + 12/3 = 7\n\n"
+            f"dx = {grid(adaptive_mean_pool_pullback(dy, (5,)))}",
+            "largest: each error to its winner; pixel 3 won twice: 12 + 18 = 30\n\n"
+            f"dx = {grid(adaptive_max_pool_pullback(dy, indices, (5,)))}",
+            f"GLOBAL   one window: (1 + 5 + 3 + 7 + 2)/5   =   {grid(adaptive_mean_pool(x, 1))}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

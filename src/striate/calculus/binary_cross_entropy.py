@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.calculus.activations import sigmoid
+from striate.calculus.pencil import grid, number
 from striate.calculus.reduction import reduce, reduce_pullback
 
 LOWEST_LOG = -100.0  # torch's: a wrong answer given with certainty costs 100 nats, not infinity
@@ -79,3 +80,32 @@ def binary_cross_entropy_pullback(
     yes = target if pos_weight is None else pos_weight * target
     slope = (p * (1 - target) - yes * (1 - p)) / (p * (1 - p)).clamp(min=SMALLEST_PRODUCT)
     return reduce_pullback(dy, reduction, p.numel()) * slope
+
+
+def demonstrate() -> str:
+    """Three yes-or-no questions with round probabilities, from probabilities and from logits, both ways."""
+    p, t = torch.tensor([0.8, 0.2, 0.5]), torch.tensor([1.0, 1.0, 0.0])
+    x, one = (p / (1 - p)).log(), torch.ones(())
+    each = binary_cross_entropy(p, t, reduction="none")
+    mean = binary_cross_entropy_with_logits(x, t)
+    return "\n".join(
+        [
+            "BINARY CROSS-ENTROPY   l = -log p where the answer is yes, -log(1 - p) where it is no",
+            f"  p              {grid(p)}",
+            f"  t              {grid(t)}",
+            f"  l              {grid(each)}   = -log 0.8, -log 0.2, -log(1 - 0.5)",
+            f"  L = their mean = ({' + '.join(number(v) for v in each.tolist())}) / 3 = {number(mean.item())}",
+            "BACKWARD   dl/dp = -1/p for a yes, 1/(1 - p) for a no; each a third of L",
+            f"  dL/dp          {grid(binary_cross_entropy_pullback(one, p, t))}   = -1/0.8, -1/0.2, 1/0.5, over 3",
+            "FROM LOGITS   x = log(p / (1 - p)), so p = sigmoid(x)",
+            f"  x              {grid(x)}   = log 4, -log 4, 0",
+            f"  L              {number(mean.item())}   the same",
+            f"  dL/dx          {grid(binary_cross_entropy_with_logits_pullback(one, x, t))}   = (p - t) / 3",
+            "POS_WEIGHT 3   a yes counts three times",
+            f"  l              {grid(binary_cross_entropy(p, t, pos_weight=3 * one, reduction='none'))}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

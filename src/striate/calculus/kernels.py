@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.base.errors import ConfigError
+from striate.calculus.pencil import beside, grid, number
+from striate.calculus.windows import windows
 
 
 def gaussian(size: int, sigma: int | float) -> Float[Tensor, "K K"]:
@@ -92,3 +94,35 @@ def _bell(size: int, sigma: int | float) -> tuple[Tensor, Tensor]:
     offset = torch.arange(size, dtype=torch.float32) - size // 2
     bell = torch.exp(-(offset**2) / (2 * sigma**2))
     return offset, bell / bell.sum()
+
+
+def demonstrate() -> str:
+    """A picture that is dark on the left and bright on the right, under each kernel."""
+    x = torch.tensor([[0.0, 0.0, 9.0, 9.0]] * 3)
+    spot = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    bell = gaussian(3, 1.0)
+    right, down = _answers(x, oriented_edge(0, 3)), _answers(x, oriented_edge(90, 3))
+    return "\n\n".join(
+        [
+            "SOBEL   slope across the picture: 1 (9 - 0) + 2 (9 - 0) + 1 (9 - 0) = 36 at the edge",
+            beside(grid(x), "*", grid(sobel("x")), "=", grid(_answers(x, sobel("x")))),
+            f"down the picture nothing changes: {grid(_answers(x, sobel('y')))}",
+            "LAPLACIAN   the neighbours less the centre: -4 on a bright spot, 0 + 0 + 0 + 9 - 0 = 9 beside an edge",
+            beside(grid(spot), "*", grid(laplacian()), "=", grid(_answers(spot, laplacian()))),
+            beside(grid(x), "*", grid(laplacian()), "=", grid(_answers(x, laplacian()))),
+            "GAUSSIAN   sigma 1: the corner is the centre times e^(-1), the side e^(-1/2); their sum is 1",
+            beside(grid(bell), "   the right column sums to", number(bell[:, 2].sum().item())),
+            f"the edge smoothed: 9 x 0.2741 and 9 (1 - 0.2741) = {grid(_answers(x, bell))}",
+            f"ORIENTED EDGE   towards 0 degrees {grid(right)}, towards 90 degrees {grid(down)}",
+        ]
+    )
+
+
+def _answers(x: Tensor, kernel: Tensor) -> Tensor:
+    """Every whole window of the picture under the kernel; what rounding leaves of 0 is 0."""
+    y = torch.einsum("bcxyuv,uv->xy", windows(x[None, None], tuple(kernel.shape)), kernel)
+    return torch.where(y.abs() < 1e-6, 0.0, y)
+
+
+if __name__ == "__main__":
+    print(demonstrate())

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.base.errors import ConfigError
+from striate.calculus.pencil import beside, grid
 from striate.calculus.pool_windows import Size, pool_windows
 
 
@@ -61,3 +62,27 @@ def _check(p: float) -> None:
     if not 1 <= p < torch.inf:
         fix = "1 is the sum, 2 the root of the energy; for the maximum use max_pool"
         raise ConfigError("lp_pool", "p", ">= 1 and finite", got=p, fix=fix)
+
+
+def demonstrate() -> str:
+    """A 2x4 picture under 2x2 windows with p = 2, forward and backward; then other powers of the first window."""
+    x = torch.tensor([[[[3.0, 0.0, 1.0, -5.0], [0.0, -4.0, 5.0, 7.0]]]])
+    dy = torch.tensor([[[[10.0, 20.0]]]])
+    y, dx = lp_pool(x, 2.0, 2), lp_pool_pullback(dy, x, 2.0, 2)
+    first = x[..., :2]
+    powers = [f"p = {p:<3g} {lp_pool(first, float(p), 2).item():.4f}" for p in (1, 2, 4, 100)]
+    return "\n\n".join(
+        [
+            "LP POOLING   y = (sum |x|^p)^(1/p), here p = 2, windows of 2x2",
+            beside(grid(x[0, 0]), "->", grid(y[0, 0])),
+            "sqrt(3^2 + 0 + 0 + 4^2) = sqrt 25 = 5        sqrt(1 + 25 + 25 + 49) = sqrt 100 = 10",
+            "BACKWARD   dx = dy sign(x) (|x| / y)^(p-1), here dy x / y: 10 x 3/5 = 6, 20 x -5/10 = -10",
+            beside(grid(dy[0, 0]), "->", grid(dx[0, 0])),
+            "FROM SUM TO MAXIMUM   the first window, 3 0 0 -4, with other powers",
+            "\n".join(powers),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.base.errors import ConfigError
+from striate.calculus.pencil import grid
 
 
 def maxout(x: Float[Tensor, "B CK *rest"], *, pieces: int) -> Float[Tensor, "B C *rest"]:
@@ -41,3 +42,28 @@ def _grouped(x: Tensor, pieces: int) -> Tensor:
         fix = "give the layer before it pieces * C output channels"
         raise ConfigError("maxout", "pieces", f"a divisor of the {channels} channels", got=pieces, fix=fix)
     return x.reshape(x.shape[0], channels // pieces, pieces, *x.shape[2:])  # B C k ...
+
+
+def demonstrate() -> str:
+    """Six channels in pairs, with a tie, forward and backward; then ReLU and the absolute value as maxouts."""
+    x, dy = torch.tensor([[1.0, 5.0, -2.0, -3.0, 4.0, 4.0]]), torch.tensor([[10.0, 20.0, 30.0]])
+    t = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    relu, absolute = (maxout(torch.stack([t, other], 1), pieces=2) for other in (torch.zeros_like(t), -t))
+    return "\n".join(
+        [
+            "MAXOUT   the largest of every 2 neighbouring channels",
+            f"  x    {grid(x)}",
+            f"  y    {grid(maxout(x, pieces=2))}   = max(1, 5), max(-2, -3), max(4, 4)",
+            "BACKWARD   each error to the piece that won; of equals, to the first",
+            f"  dy   {grid(dy)}",
+            f"  dx   {grid(maxout_pullback(dy, x, pieces=2))}",
+            "TWO PIECES ARE ENOUGH FOR MUCH",
+            f"  t           {grid(t)}",
+            f"  max(t, 0)   {grid(relu.T)}   ReLU",
+            f"  max(t, -t)  {grid(absolute.T)}   the absolute value",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

@@ -19,6 +19,7 @@ from jaxtyping import Float64, Real, Shaped
 from torch import Tensor
 
 from striate.base.errors import DataError
+from striate.calculus.pencil import beside, grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +105,28 @@ def covariance(m: Moments) -> Float64[Tensor, "F F"] | Float64[Tensor, " F"]:
 def pixel_rows(pictures: Shaped[Tensor, "B C *rest"]) -> Shaped[Tensor, "N C"]:
     """Pictures as samples of C colours, one a pixel: (B, C, H, W) -> (B H W, C)."""
     return pictures.movedim(1, -1).reshape(-1, pictures.shape[1])
+
+
+def demonstrate() -> str:
+    """Five samples in two chunks: the moments of each, merged, against those of all at once."""
+    x = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0], [7.0, 5.0], [9.0, 6.0]])
+    a, b = moments(x[:2]), moments(x[2:])
+    both, whole = merge(a, b), moments(x)
+    gap = b.mean - a.mean
+    correction = torch.outer(gap, gap) * (a.count * b.count / both.count)
+    return "\n\n".join(
+        [
+            "MOMENTS   of two features, chunk by chunk: count n, mean m, scatter S = sum (x - m)(x - m)^T",
+            beside("a:", grid(x[:2]), f"   n = {a.count}   m = {grid(a.mean)}   S =", grid(a.scatter)),
+            beside("b:", grid(x[2:]), f"   n = {b.count}   m = {grid(b.mean)}   S =", grid(b.scatter)),
+            f"MERGED   d = m_b - m_a = {grid(gap)}",
+            f"m = m_a + d 3/5 = {grid(both.mean)}",
+            beside("S =", grid(a.scatter), "+", grid(b.scatter), "+ 6/5 d d^T =", grid(both.scatter)),
+            beside("6/5 d d^T =", grid(correction)),
+            beside("all five at once: S =", grid(whole.scatter), "   covariance = S / 4 =", grid(covariance(both))),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

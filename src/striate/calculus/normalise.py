@@ -12,7 +12,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from striate.base.errors import DataError
-from striate.calculus.moments import Moments, covariance
+from striate.calculus.moments import Moments, covariance, moments
+from striate.calculus.pencil import grid
 
 Data = Float[Tensor, "B C *rest"]
 PerChannel = Float[Tensor, " C"]
@@ -67,3 +68,31 @@ def standard_deviations(m: Moments, *, epsilon: float = 0.0) -> Float64[Tensor, 
 def _across(values: Tensor, x: Tensor) -> Tensor:
     """(C,) shaped to meet (B, C, ...): (C, 1, ...)."""
     return values.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def demonstrate() -> str:
+    """Three samples of two features in different units, brought to one size, and back."""
+    x = torch.tensor([[1.0, 100.0], [3.0, 400.0], [5.0, 100.0]], dtype=torch.float64)
+    m = moments(x)
+    std = standard_deviations(m)
+    y, dy = normalise(x, m.mean, std), torch.tensor([[1.0, 1.0]], dtype=torch.float64)
+    return "\n".join(
+        [
+            "STANDARDISATION   y = (x - m) / s, every feature by itself",
+            "x: three samples of two features",
+            grid(x),
+            f"m = {grid(m.mean)}    = (1 + 3 + 5)/3, (100 + 400 + 100)/3",
+            f"s = {grid(std)}    = sqrt((4 + 0 + 4)/2), sqrt((10000 + 40000 + 10000)/2)",
+            "x - m",
+            grid(subtract_mean(x, m.mean)),
+            "y: mean 0, deviation 1",
+            grid(y),
+            "s y + m: x again",
+            grid(denormalise(y, m.mean, std)),
+            f"BACKWARD   dx = dy / s: an error of 1 in each is {grid(normalise_pullback(dy, std))}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

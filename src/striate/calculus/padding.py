@@ -28,6 +28,7 @@ from striate.base.padding import check_border as check_border
 from striate.base.padding import explicit as explicit
 from striate.base.padding import is_constant as is_constant
 from striate.base.padding import resolve as resolve
+from striate.calculus.pencil import beside, grid
 
 
 def sources(n: int, pair: Pair, border: str, device: torch.device | None = None) -> Tensor:
@@ -86,3 +87,31 @@ def _inside(sizes: tuple[int, ...], pairs: tuple[Pair, ...]) -> tuple[slice, ...
     """Where the picture lies in the padded picture."""
     rest = (slice(before, before + n) for n, (before, _) in zip(sizes, pairs, strict=True))
     return slice(None), slice(None), *rest
+
+
+def demonstrate() -> str:
+    """Four pixels within every border, and an error of 1 on every padded pixel folded back; then a picture."""
+    x, ones = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), torch.ones(1, 1, 8)
+    borders: tuple[Border, ...] = ("zeros", 9, "reflect", "replicate", "circular")
+    lines = [
+        f"{border!s:<10}  {grid(pad(x, ((2, 2),), border)):<24}  {grid(pad_pullback(ones, ((2, 2),), border))}"
+        for border in borders
+    ]
+    picture = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    padded = pad(picture, ((1, 0), (1, 0)), "replicate")
+    dy = torch.tensor([[[[1.0, 2.0, 0.0], [3.0, 0.0, 0.0], [0.0, 0.0, 5.0]]]])
+    dx = pad_pullback(dy, ((1, 0), (1, 0)), "replicate")
+    return "\n\n".join(
+        [
+            "PADDING   1 2 3 4 by two pixels on each side, and dx for an error of 1 on every padded pixel",
+            "\n".join([f"{'border':<10}  {'padded':<24}  dx: how often each pixel was copied", *lines]),
+            "A PICTURE   one row above and one column before, replicated",
+            beside(grid(picture[0, 0]), "->", grid(padded[0, 0])),
+            "BACKWARD   the corner gathers all that were copied from it: 1 + 2 + 3 + 0 = 6",
+            beside(grid(dy[0, 0]), "->", grid(dx[0, 0])),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

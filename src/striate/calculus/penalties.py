@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from striate.calculus.pencil import grid, number
+
 Parameter = Float[Tensor, "*shape"]
 Scalar = Float[Tensor, ""]
 
@@ -86,3 +88,29 @@ def penalty_pullback(
         name: elastic_pullback(dy, w, l1_strength, l2_strength) if name in chosen else torch.zeros_like(w)
         for name, w in parameters.items()
     }
+
+
+def demonstrate() -> str:
+    """What four weights cost, how each penalty pushes them, and a bias that pays nothing."""
+    w, one, bias = torch.tensor([[3.0, -4.0, 2.0, 0.0]]), torch.ones(()), torch.tensor([100.0])
+    network = {"0.weight": w, "0.bias": bias}
+    push = penalty_pullback(one, network, l1_strength=0.1, l2_strength=0.1)
+    return "\n".join(
+        [
+            "PENALTIES   of strength l = 0.1",
+            f"  w         {grid(w)}",
+            f"  L1        {number(l1(w, 0.1).item())}   = 0.1 (3 + 4 + 2 + 0)",
+            f"  L2        {number(l2(w, 0.1).item())}   = 0.1/2 (9 + 16 + 4 + 0)",
+            f"  elastic   {number(elastic(w, 0.1, 0.1).item())}   = the two together",
+            "BACKWARD   what is added to the gradient of each weight",
+            f"  L1        {grid(l1_pullback(one, w, 0.1))}   = 0.1 sign(w): one strength for all",
+            f"  L2        {grid(l2_pullback(one, w, 0.1))}   = 0.1 w: in proportion",
+            f"  elastic   {grid(push['0.weight'])}",
+            f"THE BIAS   {number(bias.item())}: costs nothing, and its push is {grid(push['0.bias'])}",
+            f"  so weight and bias together cost {number(penalty(network, l1_strength=0.1, l2_strength=0.1).item())}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

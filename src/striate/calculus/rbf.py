@@ -9,8 +9,11 @@ pictures of the characters: LeCun et al. 1998, "Gradient-based learning", equati
 Shapes: x (B, F), codes (C, F), y (B, C).
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from striate.calculus.pencil import beside, grid
 
 
 def rbf(x: Float[Tensor, "B F"], codes: Float[Tensor, "C F"]) -> Float[Tensor, "B C"]:
@@ -29,3 +32,29 @@ def rbf_pullback(
 def _gaps(x: Tensor, codes: Tensor) -> Tensor:
     """All x - c, (B, C, F); the expanded square |x|^2 - 2 x.c + |c|^2 would lose the digits of small distances."""
     return x[:, None] - codes
+
+
+def demonstrate() -> str:
+    """One input and the codes of three classes, forward and backward."""
+    x = torch.tensor([[1.0, 0.0, -1.0]])
+    codes = torch.tensor([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]])
+    dy = torch.tensor([[1.0, 0.0, -1.0]])
+    dx, dcodes = rbf_pullback(dy, x, codes)
+    return "\n\n".join(
+        [
+            "RADIAL BASIS UNITS   y = the squared distance from x to the code of each class",
+            beside("x =", grid(x), "   codes =", grid(codes)),
+            "class 0: (1-1)^2 + (0-1)^2 + (-1+1)^2 = 0 + 1 + 0 = 1\n"
+            "class 1: (1+1)^2 + (0-1)^2 + (-1-1)^2 = 4 + 1 + 4 = 9\n"
+            "class 2: (1+1)^2 + (0+1)^2 + (-1+1)^2 = 4 + 1 + 0 = 5",
+            f"y = {grid(rbf(x, codes))}    the smallest is the answer: class {rbf(x, codes).argmin().item()}",
+            f"BACKWARD   dy = {grid(dy)}: nearer to class 0, further from class 2",
+            "2 dy (x - c), class 0: 2 (0 -1 0) = 0 -2 0;  class 2: -2 (2 1 0) = -4 -2 0\n\n"
+            f"dx = their sum = {grid(dx)}",
+            beside("dcodes = the same with the sign turned, one row a class =", grid(dcodes)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())

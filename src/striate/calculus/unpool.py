@@ -9,9 +9,12 @@ the second repeats each mean over its window, so that mean pooling after it chan
 
 from math import prod
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from striate.calculus.max_pool import max_pool
+from striate.calculus.pencil import beside, grid
 from striate.calculus.pool_windows import Size
 from striate.calculus.windows import per_axis
 
@@ -28,7 +31,6 @@ def max_unpool(
         indices: the winners, from `max_pool`.
         size: spatial axes of the result, in pixels.
 
-    >>> import torch
     >>> max_unpool(torch.tensor([[[5.0, 7.0]]]), torch.tensor([[[1, 2]]]), (4,)).tolist()
     [[[0.0, 5.0, 7.0, 0.0]]]
     """
@@ -46,7 +48,6 @@ def max_unpool_pullback(
 def nearest_unpool(y: Float[Tensor, "B C *out"], kernel_size: Size) -> Float[Tensor, "B C *spatial"]:
     """Repeat every number over a block of `kernel_size` pixels.
 
-    >>> import torch
     >>> nearest_unpool(torch.tensor([[[5.0, 7.0]]]), 2).tolist()
     [[[5.0, 5.0, 7.0, 7.0]]]
     """
@@ -61,3 +62,31 @@ def nearest_unpool_pullback(dx: Float[Tensor, "B C *spatial"], kernel_size: Size
         blocks = dx.reshape(*dx.shape[:axis], dx.shape[axis] // k, k, *dx.shape[axis + 1 :])
         dx = blocks.sum(axis + 1)
     return dx
+
+
+def demonstrate() -> str:
+    """A 4x4 picture after max pooling, put back in both ways; and an error on its way through each."""
+    x = torch.tensor([[[[1.0, 3.0, 2.0, 0.0], [5.0, 4.0, 0.0, 1.0], [0.0, 1.0, 7.0, 6.0], [2.0, 0.0, 8.0, 9.0]]]])
+    y, indices = max_pool(x, 2)
+    e = torch.arange(16.0).reshape(1, 1, 4, 4)
+    return "\n\n".join(
+        [
+            "MAX UNPOOLING   each maximum back to where it was found, all else 0",
+            _row(x, "max pooling", y, "unpooling", max_unpool(y, indices, (4, 4))),
+            beside("its pixel, counted row by row from 0:", grid(indices[0, 0])),
+            "BACKWARD   the error is read at those pixels",
+            _row(e, "->", max_unpool_pullback(e, indices)),
+            "NEAREST UNPOOLING   each number over its whole 2x2 block",
+            _row(y, "unpooling", nearest_unpool(y, 2)),
+            "BACKWARD   the sum of each block: 0 + 1 + 4 + 5 = 10",
+            _row(e, "->", nearest_unpool_pullback(e, 2)),
+        ]
+    )
+
+
+def _row(*parts: Tensor | str) -> str:
+    return beside(*(part if isinstance(part, str) else grid(part[0, 0]) for part in parts))
+
+
+if __name__ == "__main__":
+    print(demonstrate())

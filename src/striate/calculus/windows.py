@@ -8,12 +8,14 @@ entry back to the pixel it came from; `spread` puts s - 1 zeros between neighbou
 stride s looks like from behind.  Dumoulin and Visin 2016, arXiv:1603.07285, relationships 6 and 15.
 """
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from striate.base.shapes import output_size as output_size  # the whole numbers of windows, also by this room's name
 from striate.base.shapes import per_axis as per_axis
 from striate.base.shapes import reach as reach
+from striate.calculus.pencil import beside, grid
 
 
 def windows(
@@ -24,7 +26,6 @@ def windows(
 ) -> Shaped[Tensor, "B C *out_kernel"]:
     """All windows as a view (no copy) of shape B C *out *kernel; pixels past the last whole window are left out.
 
-    >>> import torch
     >>> windows(torch.arange(5.0).view(1, 1, 5), 3, stride=2)[0, 0].tolist()
     [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
     """
@@ -46,7 +47,6 @@ def fold(
 ) -> Float[Tensor, "B C *spatial"]:
     """The adjoint of `windows`: each entry is added to the pixel of the B C *sizes picture that it was read from.
 
-    >>> import torch
     >>> fold(torch.ones(1, 1, 3, 3), (5,))[0, 0].tolist()  # how often each pixel was looked at
     [1.0, 2.0, 3.0, 2.0, 1.0]
     """
@@ -71,7 +71,6 @@ def _fold_axis(dy: Tensor, axis: int, n: int, stride: int, dilation: int) -> Ten
 def spread(y: Float[Tensor, "B C *out"], stride: int | tuple[int, ...]) -> Float[Tensor, "B C *spread"]:
     """Put stride - 1 zeros between neighbours: an axis of m becomes s (m - 1) + 1.
 
-    >>> import torch
     >>> spread(torch.tensor([[[1.0, 2.0, 3.0]]]), 2)[0, 0].tolist()
     [1.0, 0.0, 2.0, 0.0, 3.0]
     """
@@ -79,3 +78,27 @@ def spread(y: Float[Tensor, "B C *out"], stride: int | tuple[int, ...]) -> Float
     wide = y.new_zeros(*y.shape[:2], *(s * (m - 1) + 1 for m, s in zip(y.shape[2:], steps, strict=True)))
     wide[(slice(None), slice(None), *(slice(None, None, s) for s in steps))] = y
     return wide
+
+
+def demonstrate() -> str:
+    """Six pixels under windows of three, with stride and with dilation, and the way back; then a spread."""
+    x = torch.tensor([[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]])
+    plain, strided, dilated = (windows(x, 3, stride=s, dilation=d) for s, d in ((1, 1), (2, 1), (1, 2)))
+    dy = torch.tensor([[[[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]]])
+    return "\n\n".join(
+        [
+            f"WINDOWS   of 3 over x = {grid(x)}: window o, entry k is x[s o + d k]",
+            beside("stride 1:", grid(plain[0, 0]), "   stride 2:", grid(strided[0, 0]), "   d 2:", grid(dilated[0, 0])),
+            "how many: floor((6 - d (3 - 1) - 1) / s) + 1 = 4, 2 (pixel 5 is in none) and 2",
+            "BACKWARD   fold: each entry back to its pixel, added where windows meet: 3 + 10 = 13 on pixel 2",
+            beside(grid(dy[0, 0]), "stride 2  ->", grid(fold(dy, (6,), 2))),
+            "HOW OFTEN EACH PIXEL IS SEEN   fold of ones, stride 1",
+            grid(fold(torch.ones_like(plain), (6,))),
+            "SPREAD   stride - 1 zeros between neighbours: 1 2 3 by stride 2",
+            grid(spread(x[..., :3], 2)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(demonstrate())
