@@ -63,6 +63,7 @@ NO_FORWARD = {  # public functions that are not forwards
     },
     "padding": {"sources": "whole numbers"},
     "penalties": {"penalised": "chooses parameters"},
+    "reduction": {"check_same_shape": "a check"},
     "pool_windows": {"pool_windows": "whole numbers", "route": "is a pullback", "show": "prints"},
     "whitening": {
         "principal_axes": "fitted before training",

@@ -51,3 +51,8 @@ def test_numbers_that_are_none_or_do_not_match_are_refused():
         Normalise([0.0], [math.nan])
     with pytest.raises(ConfigError, match=r"of one number a channel each, got \[2\] and \[1\]"):
         Normalise([0.0, 0.0], [1.0])
+
+
+def test_another_count_of_channels_is_refused_instead_of_broadcast():
+    with pytest.raises(ConfigError, match="channels must be 3, got 1"):
+        Normalise([0.5] * 3, [1.0] * 3)(torch.zeros(1, 1, 4, 4))

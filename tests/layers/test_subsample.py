@@ -39,3 +39,8 @@ def test_gradients_agree_with_central_differences():
 def test_no_channels_names_the_fix():
     with pytest.raises(ConfigError, match=r"channels must be >= 1, got 0\.\n  Fix: give the channels"):
         Subsample2d(0)
+
+
+def test_another_count_of_channels_is_refused_instead_of_broadcast():
+    with pytest.raises(ConfigError, match="channels must be 3, got 1"):
+        Subsample2d(3)(torch.zeros(1, 1, 4, 4))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from striate.calculus.activations import sigmoid
 from striate.calculus.pencil import grid, number
-from striate.calculus.reduction import reduce, reduce_pullback
+from striate.calculus.reduction import check_same_shape, reduce, reduce_pullback
 
 LOWEST_LOG = -100.0  # torch's: a wrong answer given with certainty costs 100 nats, not infinity
 SMALLEST_PRODUCT = 1e-12  # torch's floor of p (1 - p) in the derivative
@@ -36,6 +36,7 @@ def binary_cross_entropy_with_logits(
     >>> round(float(binary_cross_entropy_with_logits(torch.zeros(1), torch.ones(1))), 4)  # log 2
     0.6931
     """
+    check_same_shape("binary_cross_entropy", logits, target)
     log_one_plus = torch.logaddexp(torch.zeros_like(logits), -logits)
     losses = (1 - target) * logits + _yes_counts(target, pos_weight) * log_one_plus
     return reduce(losses, reduction, logits.numel())
@@ -50,6 +51,7 @@ def binary_cross_entropy_with_logits_pullback(
     reduction: str = "mean",
 ) -> Numbers:
     """dL/dlogits."""
+    check_same_shape("binary_cross_entropy", logits, target)
     dl = reduce_pullback(dy, reduction, logits.numel())
     return dl * (1 - target - _yes_counts(target, pos_weight) * sigmoid(-logits))
 
@@ -63,6 +65,7 @@ def binary_cross_entropy(
     p: Numbers, target: Numbers, *, pos_weight: PosWeight = None, reduction: str = "mean"
 ) -> Float[Tensor, "..."]:
     """Loss of probabilities, those of the sigmoid for example."""
+    check_same_shape("binary_cross_entropy", p, target)
     yes = target if pos_weight is None else pos_weight * target
     logs = p.log().clamp(min=LOWEST_LOG), torch.log1p(-p).clamp(min=LOWEST_LOG)
     return reduce(-yes * logs[0] - (1 - target) * logs[1], reduction, p.numel())
@@ -77,6 +80,7 @@ def binary_cross_entropy_pullback(
     reduction: str = "mean",
 ) -> Numbers:
     """dL/dp."""
+    check_same_shape("binary_cross_entropy", p, target)
     yes = target if pos_weight is None else pos_weight * target
     slope = (p * (1 - target) - yes * (1 - p)) / (p * (1 - p)).clamp(min=SMALLEST_PRODUCT)
     return reduce_pullback(dy, reduction, p.numel()) * slope

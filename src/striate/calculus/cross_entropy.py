@@ -46,14 +46,15 @@ def cross_entropy(
         reduction: mean, sum or none.
 
     Raises:
-        ConfigError: the label smoothing or the reduction is not one.
+        ConfigError: the label smoothing or the reduction is not one, or the shapes disagree.
         DataError: a class index outside [0, C).
 
     >>> round(float(cross_entropy(torch.zeros(1, 10), torch.tensor([3]))), 4)  # log 10: a blind guess
     2.3026
     """
     attraction, count = _attraction(logits, target, weight, label_smoothing)
-    return reduce(-(attraction * log_softmax(logits, dim=1)).sum(1), reduction, count)
+    terms = torch.where(attraction == 0, 0, attraction * log_softmax(logits, dim=1))  # a masked class: 0 times -inf
+    return reduce(-terms.sum(1), reduction, count)
 
 
 def cross_entropy_pullback(
@@ -99,11 +100,24 @@ def _attraction(scores: Tensor, target: Tensor, weight: Tensor | None, smoothing
     if not 0 <= smoothing <= 1:
         raise ConfigError("cross_entropy", "label_smoothing", "in [0, 1]", got=smoothing, fix="0.1 is usual")
     classes = scores.shape[1]
+    _check_shapes(scores, target, weight)
     w = (scores.new_ones(classes) if weight is None else weight).reshape(-1, *[1] * (scores.ndim - 2))  # C 1 ...
     indices = not target.is_floating_point()
     t = _one_hot(target, scores) if indices else target
     count = (w * t).sum() if indices else t.numel() // classes
     return w * ((1 - smoothing) * t + smoothing / classes), count
+
+
+def _check_shapes(scores: Tensor, target: Tensor, weight: Tensor | None) -> None:
+    shape = scores.shape if target.is_floating_point() else (scores.shape[0], *scores.shape[2:])
+    if target.shape != shape:
+        fix = "give one class number a sample, or one probability a class and sample"
+        raise ConfigError("cross_entropy", "target", f"of shape {tuple(shape)}", got=tuple(target.shape), fix=fix)
+    if weight is not None and weight.shape != scores.shape[1:2]:
+        fix = "give one number a class"
+        raise ConfigError(
+            "cross_entropy", "weight", f"of shape {tuple(scores.shape[1:2])}", got=tuple(weight.shape), fix=fix
+        )
 
 
 def _one_hot(target: Tensor, scores: Tensor) -> Tensor:

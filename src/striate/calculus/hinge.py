@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.base.errors import ConfigError, DataError
-from striate.calculus.reduction import reduce, reduce_pullback
+from striate.calculus.reduction import check_same_shape, reduce, reduce_pullback
 
 Scores = Float[Tensor, "B C"]
 Target = Int[Tensor, " B"]
@@ -34,6 +34,7 @@ def binary_hinge(
     >>> binary_hinge(torch.tensor([2.0, 0.5, -1.0]), torch.ones(3), reduction="none").tolist()
     [0.0, 0.5, 2.0]
     """
+    check_same_shape("binary_hinge", scores, target)
     return reduce(_positive(margin - target * scores), reduction, scores.numel())
 
 
@@ -46,6 +47,7 @@ def binary_hinge_pullback(
     reduction: str = "mean",
 ) -> Float[Tensor, "*shape"]:
     """dL/dscores: nothing where the margin is kept."""
+    check_same_shape("binary_hinge", scores, target)
     dl = reduce_pullback(dy, reduction, scores.numel())
     return torch.where(margin - target * scores > 0, -dl * target, 0)
 

@@ -41,14 +41,14 @@ class Fans(NamedTuple):
     fan_out: float
 
 
-def fans(shape: Sequence[int], *, groups: int = 1, transposed: bool = False, stride: int = 1) -> Fans:
+def fans(shape: Sequence[int], *, groups: int = 1, transposed: bool = False, stride: int | Sequence[int] = 1) -> Fans:
     """Fan-in and fan-out of a layer.
 
     Args:
         shape: of the weight: (O, I) of a linear layer, (O, I / G, *k), or, transposed, (I, O / G, *k).
         groups: G.
         transposed: whether it is a transposed convolution.
-        stride: the same on every axis.
+        stride: one for all axes, or one an axis.
 
     Raises:
         ConfigError: fewer than two axes, or groups that do not divide the first.
@@ -63,7 +63,8 @@ def fans(shape: Sequence[int], *, groups: int = 1, transposed: bool = False, str
         fix = "pass the groups of the layer"
         raise ConfigError("fans", "groups", f"a divisor of the first axis, {shape[0]}", got=groups, fix=fix)
     kernel = math.prod(shape[2:])
-    thinned = kernel / stride ** len(shape[2:])
+    steps = (stride,) * len(shape[2:]) if isinstance(stride, int) else stride
+    thinned = kernel / math.prod(steps)
     if transposed:
         return Fans(fan_in=shape[0] / groups * thinned, fan_out=float(shape[1] * kernel))
     return Fans(fan_in=float(shape[1] * kernel), fan_out=shape[0] / groups * thinned)

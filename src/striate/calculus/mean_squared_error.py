@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.calculus.reduction import reduce, reduce_pullback
+from striate.calculus.reduction import check_same_shape, reduce, reduce_pullback
 
 
 def mean_squared_error(
@@ -23,9 +23,13 @@ def mean_squared_error(
 ) -> Float[Tensor, "..."]:
     """The mean (or the sum, or each) of the squared differences.
 
+    Raises:
+        ConfigError: the shapes differ, or the reduction is not one.
+
     >>> float(mean_squared_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])))
     2.0
     """
+    check_same_shape("mean_squared_error", y, target)
     return reduce((y - target).square(), reduction, y.numel())
 
 
@@ -37,6 +41,7 @@ def mean_squared_error_pullback(
     reduction: str = "mean",
 ) -> Float[Tensor, "*shape"]:
     """dL/dy; the target's is the same with the other sign."""
+    check_same_shape("mean_squared_error", y, target)
     return reduce_pullback(dy, reduction, y.numel()) * 2 * (y - target)
 
 

@@ -109,7 +109,8 @@ def initial(network: Network, seed: int, *, dtype: torch.dtype = torch.float32) 
                 generator = Generator().manual_seed(derive(seed, Purpose.INITIALISE, place))
                 transposed = isinstance(step.operation, ConvTranspose)
                 groups = getattr(step.operation, "groups", 1)
-                fan = fans(shapes[name], groups=groups, transposed=transposed)
+                stride = getattr(step.operation, "stride", 1)
+                fan = fans(shapes[name], groups=groups, transposed=transposed, stride=stride)
                 parameters[name] = he_normal(shapes[name], generator, fan=fan, dtype=dtype)
                 place += 1
             case PReLU(init=slope):

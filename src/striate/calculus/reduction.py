@@ -32,6 +32,17 @@ def reduce_pullback(dy: Tensor, reduction: str, count: int | Tensor) -> Tensor:
     return dy / count if reduction == "mean" else dy
 
 
+def check_same_shape(where: str, y: Tensor, target: Tensor) -> None:
+    """Refuse what would broadcast: (B, 1) against (B,) is B x B differences, and a silent fault.
+
+    Raises:
+        ConfigError: the shapes differ.
+    """
+    if y.shape != target.shape:
+        fix = "reshape the target, for example with target.view_as(output)"
+        raise ConfigError(where, "target", f"of shape {tuple(y.shape)}", got=tuple(target.shape), fix=fix)
+
+
 def _check(reduction: str) -> None:
     if reduction not in REDUCTIONS:
         fix = "mean is what a batch is trained with"

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from striate.base.random import Purpose, derive
-from striate.calculus.initialise import he_normal
+from striate.calculus.initialise import Fans, fans, he_normal
+from striate.layers.table_conv import TableConv2d
 
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
 
 
 def initialise(model: nn.Module, seed: int) -> None:
@@ -25,6 +27,16 @@ def initialise(model: nn.Module, seed: int) -> None:
     for position, layer in enumerate(layers):
         generator = torch.Generator().manual_seed(derive(seed, Purpose.INITIALISE, position))
         with torch.no_grad():
-            layer.weight.copy_(he_normal(layer.weight.shape, generator))
+            layer.weight.copy_(he_normal(layer.weight.shape, generator, fan=_fan(layer)))
+            if isinstance(layer, TableConv2d):
+                layer.restrict_()
             if layer.bias is not None:
                 layer.bias.zero_()
+
+
+def _fan(layer: nn.Module) -> Fans:
+    if isinstance(layer, nn.Linear):
+        return fans(layer.weight.shape)
+    assert isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED))
+    transposed = isinstance(layer, TRANSPOSED)
+    return fans(layer.weight.shape, groups=layer.groups, transposed=transposed, stride=layer.stride)

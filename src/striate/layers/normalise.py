@@ -42,6 +42,9 @@ class Normalise(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C *rest"]) -> Float[Tensor, "B C *rest"]:
         """Mean 0 and deviation 1, if the input is like the data."""
+        if x.shape[1] != len(self.mean):  # one channel would broadcast to as many as there are means
+            fix = "bring the picture to the channels that were measured"
+            raise ConfigError("Normalise", "channels", str(len(self.mean)), got=x.shape[1], fix=fix)
         return normalise(x, self.mean, self.std)
 
     def extra_repr(self) -> str:

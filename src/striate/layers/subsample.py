@@ -42,6 +42,9 @@ class Subsample2d(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C P Q"]:
         """Add up every window, scale and shift."""
+        if x.shape[-3] != len(self.weight):  # one channel would broadcast to as many as there are coefficients
+            fix = "give the channels of the convolution before it"
+            raise ConfigError("Subsample2d", "channels", str(len(self.weight)), got=x.shape[-3], fix=fix)
         # the sum by way of the mean: ONNX knows no sum of a window
         total = F.avg_pool2d(x, self.kernel_size, self.stride) * self.window
         return total * self.weight[:, None, None] + self.bias[:, None, None]

@@ -69,9 +69,13 @@ class TableConv2d(Conv2d):
             in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, device=device, dtype=dtype
         )
         self.register_buffer("table", connected.view(out_channels, in_channels, 1, 1).to(self.weight.device))
-        with torch.no_grad():  # torch drew for in_channels inputs, with a range of 1 / sqrt(fan-in)
-            share = self.table.sum((1, 2, 3), keepdim=True) / in_channels
-            self.weight.mul_(self.table / share.sqrt())
+        self.restrict_()
+
+    @torch.no_grad()
+    def restrict_(self) -> None:
+        """Cut a fresh draw for all input maps to the table, and widen it as 1 / sqrt(an output map's own inputs)."""
+        share = self.table.sum((1, 2, 3), keepdim=True) / self.in_channels
+        self.weight.mul_(self.table / share.sqrt())
 
     @property
     def parameter_count(self) -> int:
