@@ -1,11 +1,14 @@
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from striate.cli.main import main
+
+PROGRAM = Path(sys.executable).parent / "striate"
 
 
 @pytest.fixture
@@ -15,7 +18,7 @@ def striate(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # the test runner keeps its own handlers
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["striate", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", [str(PROGRAM), *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         output = capsys.readouterr()

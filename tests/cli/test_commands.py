@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -42,10 +43,22 @@ def test_training_fills_a_run_folder_and_says_what_to_try_next(striate, photos):
     header = (run / "metrics.csv").read_text().splitlines()[0]
     assert header == "epoch,step,seconds,lr,train_loss,validation_loss,validation_accuracy,images_per_second"
     for line in out.split("Next:\n")[1].splitlines():
-        command = line.split()
+        command = shlex.split(line)
         if command[1] != "train":
             assert striate(*command[1:])[0] == 0, line
     assert digests(photos) == before
+
+
+def test_the_next_commands_work_where_the_shell_does_not_know_striate(photos, tmp_path):
+    """As after `make train`, with .venv/bin not on the path."""
+    program = Path(sys.executable).parent / "striate"
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": True}
+    command = [os.path.relpath(program, tmp_path), "train", "--data", str(photos), "--epochs", "1"]
+    printed = subprocess.run(command, **options).stdout
+    predict, evaluate, _ = printed.split("Next:\n")[1].splitlines()
+    for line in (predict, evaluate):
+        assert subprocess.run(["bash", "-c", line], **options).stdout
 
 
 def test_json_is_one_object_and_nothing_else_on_stdout(striate, photos):

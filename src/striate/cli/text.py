@@ -1,5 +1,8 @@
 """Results as text for people."""
 
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.base.files import shell_name
@@ -9,6 +12,15 @@ if TYPE_CHECKING:
     from striate.experiment.outcome import Outcome
 
 MATRIX_CLASSES = 20  # with more, a confusion matrix does not fit a terminal
+
+
+def program() -> str:
+    """What to type for this program: `striate` where the shell finds it, else the way in which it was called."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m striate"
+    found = shutil.which(called.name)
+    return called.name if found and called.exists() and Path(found).samefile(called) else shell_name(called)
 
 
 def summary(outcome: "Outcome") -> str:
@@ -24,9 +36,9 @@ def summary(outcome: "Outcome") -> str:
         f"{outcome.epochs} epochs in {outcome.train_seconds:.1f} s\n"
         f"report: {outcome.path / 'report.html'}\n\n"
         f"Next:\n"
-        f"  striate predict {run} {picture}\n"
-        f"  striate evaluate {run}\n"
-        f"  striate train {shell_name(outcome.path / 'recipe.toml')} epochs=40"
+        f"  {program()} predict {run} {picture}\n"
+        f"  {program()} evaluate {run}\n"
+        f"  {program()} train {shell_name(outcome.path / 'recipe.toml')} epochs=40"
     )
 
 
