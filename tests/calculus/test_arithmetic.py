@@ -228,3 +228,15 @@ def test_channels_are_summed_one_by_one_and_then_with_the_bias():
 def test_a_number_that_is_not_there_is_refused(call, text):
     with pytest.raises(ConfigError, match=text):
         call(torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_lp_pooling_of_numbers_whose_powers_are_no_floats_is_that_of_the_operation(size):
+    operation = LpPool(2, 2)
+    x = size * torch.tensor([[[3.0, 4.0, 0.0, -1.0]]], dtype=torch.float64)
+    dy = torch.tensor([[[10.0, 1.0]]], dtype=torch.float64)
+    made = arithmetic(operation, x, (0, 0, 0))
+    assert made.result == pytest.approx(5 * size, rel=1e-12)
+    assert "times the largest |x|" in str(made)
+    back = input_gradient(operation, dy, x, (0, 0, 1))
+    assert back.result == pytest.approx(8, rel=1e-12)

@@ -83,3 +83,9 @@ def test_the_demonstration_shows_its_numbers():
     assert "y = (x - 4)/s = -1.3416 -0.4472 0.4472 1.3416" in text
     assert "= 0.1342 -0.1789 -0.0447 0.0894 " in text
     assert "mean 0.4000, variance 1.5667" in text
+
+
+def test_one_number_a_channel_moves_no_running_statistics():
+    one = (torch.zeros(2), torch.ones(2))
+    with pytest.raises(ConfigError, match=r">= 2 in training, got 1\.\n  Fix: train with a larger batch"):
+        update_running(one, one, count=1)

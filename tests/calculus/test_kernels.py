@@ -62,6 +62,8 @@ def test_an_edge_answers_most_to_its_own_direction():
     [
         (lambda: gaussian(4, 1.0), "size must be odd and positive, got 4.\n  Fix: use 5"),
         (lambda: gaussian(3, 0.0), "sigma must be > 0"),
+        (lambda: gaussian(3, float("nan")), "sigma must be > 0"),
+        (lambda: edge_bank(0), "directions must be >= 1"),
         (lambda: sobel("z"), "axis must be x or y"),
         (lambda: oriented_edge(0, size=1), "size must be >= 3"),
     ],

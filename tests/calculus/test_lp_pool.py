@@ -61,3 +61,23 @@ def test_the_demonstration_can_be_checked_by_hand():
     assert_close(dx[0, 0], torch.tensor([[6.0, 0.0, 2.0, -10.0], [0.0, -8.0, 10.0, 14.0]]))
     assert "10  20  ->  6   0   2  -10\n            0  -8  10   14" in text
     assert f"p = 4   {(3**4 + 4**4) ** 0.25:.4f}" in text
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
+def test_autograd_through_a_window_of_zeros_agrees_with_the_pullback(p):
+    x = torch.tensor([[[0.0, 0.0, 3.0, -4.0, 0.0, 2.0]]], dtype=torch.float64, requires_grad=True)
+    dy = torch.tensor([[[1.0, 2.0, 3.0]]], dtype=torch.float64)
+    (dx,) = torch.autograd.grad(lp_pool(x, p, 2), x, dy)
+    assert_close(dx, lp_pool_pullback(dy, x, p, 2), rtol=1e-10, atol=1e-12)
+    assert dx[0, 0, :2].tolist() == [0, 0]
+
+
+def test_nan_goes_through():
+    assert lp_pool(torch.tensor([[[0.0, torch.nan, 3.0, 4.0]]]), 2.0, 2).isnan().tolist() == [[[True, False]]]
+
+
+def test_torch_scales_the_window_that_hangs_over_the_edge_up():
+    x = torch.tensor([[[3.0, 4.0, 5.0]]])
+    ours, torchs = lp_pool(x, 2.0, 2, ceil_mode=True), F.lp_pool1d(x, 2.0, 2, ceil_mode=True)
+    assert_close(ours, torch.tensor([[[5.0, 5.0]]]))
+    assert_close(torchs, torch.tensor([[[5.0, 5.0 * 2**0.5]]]))

@@ -76,3 +76,9 @@ def test_the_demonstration_shows_its_numbers():
     assert ["5", "2"] in rows
     assert ["9", "15"] in rows
     assert ["10", "0", "0", "0"] in rows
+
+
+def test_of_several_nans_the_first_has_the_index_and_torchs_is_the_last():
+    x = torch.tensor([[[1.0, torch.nan, 2.0, torch.nan]]])
+    assert max_pool(x, 4)[1].item() == 1
+    assert F.max_pool1d(x, 4, return_indices=True)[1].item() == 3

@@ -86,3 +86,17 @@ def test_the_demonstration_can_be_checked_by_hand():
     assert "+ 6/5 d d^T =  40  14" in text
     assert "S =  40  14     covariance = S / 4 =   10  3.5\n                       14  22" in text
     assert "d = m_b - m_a = 5  0" in text
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (moments(torch.ones(2, 1)), moments(torch.ones(2, 3))),
+        (marginal_moments(torch.ones(2, 1)), marginal_moments(torch.ones(2, 3))),
+        (moments(torch.ones(2, 3)), marginal_moments(torch.ones(2, 3))),
+    ],
+)
+def test_parts_of_different_features_are_not_merged(a, b):
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(DataError, match="the same features, by the same function"):
+            merge(*pair)

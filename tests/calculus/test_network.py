@@ -320,3 +320,10 @@ def test_the_demonstration_shows_its_numbers():
     text = demonstrate()
     assert "L = -log p[0] = " in text
     assert "less than" in text
+
+
+def test_a_rule_that_is_not_there_is_named_at_the_start_and_at_every_update():
+    w = {"0.weight": torch.ones(2)}
+    for call in (lambda: start(w, "adm"), lambda: update(w, w, {"0.weight": ()}, rule="adm", lr=0.1)):
+        with pytest.raises(ConfigError, match=r"rule must be one of .*momentum.*, got 'adm'"):
+            call()

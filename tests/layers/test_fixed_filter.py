@@ -35,3 +35,9 @@ def test_the_kernel_is_a_buffer():
 def test_a_kernel_of_another_rank_names_the_fix():
     with pytest.raises(ConfigError, match="of 2 or 3 axes, got 4"):
         FixedFilter2d(torch.ones(1, 1, 3, 3))
+
+
+def test_what_is_printed_says_how_many_kernels_of_what_size():
+    assert repr(FixedFilter2d(edge_bank(4))) == "FixedFilter2d(4 of 5x5, stride=(1, 1), padding='same')"
+    other = FixedFilter2d(sobel("x"), 2, 1, "reflect")
+    assert repr(other) == "FixedFilter2d(1 of 3x3, stride=(2, 2), padding=1, padding_mode=reflect)"

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import forward_ad
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
@@ -58,6 +59,62 @@ def test_bfloat16_differs_from_float64_by_its_own_rounding_only(layout):
     assert ours(x).dtype == torch.bfloat16
     assert_close(ours(x).double(), torchs(exact), rtol=2**-8, atol=0)
     assert_close(gradient(ours, x, dy).double(), gradient(torchs, exact, dy.double()), rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-6)])
+def test_the_layer_behind_may_write_over_the_output(layout, dtype, near):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 8, 5, 5, generator=g).to(dtype).to(memory_format=layout).requires_grad_()
+    dy = torch.randn(2, 8, 5, 5, generator=g).to(dtype)
+    exact = x.detach().float().requires_grad_()
+    ours = nn.Sequential(LocalResponseNorm(5, alpha=0.5), nn.ReLU(inplace=True))
+    torchs = nn.Sequential(nn.LocalResponseNorm(5, alpha=0.5), nn.ReLU(inplace=True))
+    assert_close(ours(x).float(), torchs(exact), rtol=near, atol=0)
+    assert_close(gradient(ours, x, dy).float(), gradient(torchs, exact, dy.float()), rtol=near, atol=near)
+
+
+def test_a_pixel_of_a_batch_of_one_keeps_its_layout_and_may_be_written_over():
+    for shape in [(1, 8, 1, 1), (3, 1, 4, 4), (1, 8, 4, 4), (2, 8, 1, 5)]:
+        x = torch.randn(shape).to(memory_format=torch.channels_last).requires_grad_()
+        y = LocalResponseNorm(5, alpha=0.5)(x).relu_()
+        assert_close(y, nn.LocalResponseNorm(5, alpha=0.5)(x).relu())
+        y.sum().backward()
+
+
+TRANSFORMS = {
+    "grad": lambda f, x, v: torch.func.grad(lambda x: (f(x) * v).sum())(x),
+    "vjp": lambda f, x, v: torch.func.vjp(f, x)[1](v)[0],
+    "jvp": lambda f, x, v: torch.func.jvp(f, (x,), (v,))[1],
+    "vmap": lambda f, x, v: torch.func.vmap(f, in_dims=2, out_dims=1)(torch.stack([x, v], 2)),
+    "vmap of grad": lambda f, x, v: torch.func.vmap(torch.func.grad(lambda x: f(x).pow(2).sum()))(torch.stack([x, v])),
+    "grad of vmap": lambda f, x, v: torch.func.grad(lambda z: torch.func.vmap(f)(z).pow(2).sum())(torch.stack([x, v])),
+    "jacfwd": lambda f, x, v: torch.func.jacfwd(f)(x * v),
+    "jacrev": lambda f, x, v: torch.func.jacrev(f)(x * v),
+    "hessian": lambda f, x, v: torch.func.hessian(lambda x: (f(x) * v).sum())(x),
+}
+
+
+# torch scripts some formulas of its own when forward mode is first used
+SCRIPTED = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
+
+@SCRIPTED
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_transforms_of_torch_func_go_through(name):
+    g = torch.Generator().manual_seed(0)
+    x, v = (torch.randn(2, 4, 3, dtype=torch.float64, generator=g) for _ in range(2))
+    ours, torchs = (kind(3, alpha=0.5, k=2.0) for kind in (LocalResponseNorm, nn.LocalResponseNorm))
+    assert_close(TRANSFORMS[name](ours, x, v), TRANSFORMS[name](torchs, x, v), rtol=1e-10, atol=1e-12)
+
+
+@SCRIPTED
+def test_forward_mode_differentiation_goes_through():
+    x, v = (torch.randn(2, 4, 3, dtype=torch.float64) for _ in range(2))
+    ours, torchs = (kind(4, alpha=0.5, k=2.0) for kind in (LocalResponseNorm, nn.LocalResponseNorm))
+    with forward_ad.dual_level():
+        tangents = [forward_ad.unpack_dual(layer(forward_ad.make_dual(x, v))).tangent for layer in (ours, torchs)]
+    assert_close(*tangents, rtol=1e-10, atol=1e-12)
 
 
 def test_the_gradient_can_be_differentiated_again():

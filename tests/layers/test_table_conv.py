@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
@@ -60,3 +61,32 @@ def test_each_map_starts_in_the_range_of_its_own_fan_in():
 def test_a_table_that_cannot_be_names_the_fix(table, message):
     with pytest.raises(ConfigError, match=message):
         TableConv2d(table, 3)
+
+
+def test_a_state_of_torchs_conv_is_loaded_and_the_table_kept():
+    dense, layer = nn.Conv2d(6, 16, 5), TableConv2d(LENET5_C3, 5)
+    before = {name: value.clone() for name, value in dense.state_dict().items()}
+    nn.Sequential(layer).load_state_dict(nn.Sequential(dense).state_dict())
+    table = torch.tensor(LENET5_C3)[:, :, None, None]
+    assert torch.equal(layer.table, table)
+    assert torch.equal(layer.weight, dense.weight * table)
+    assert_close(layer(X), F.conv2d(X, dense.weight * table, dense.bias))
+    for name, value in dense.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_state_of_another_shape_or_without_a_weight_is_torchs_error():
+    with pytest.raises(RuntimeError, match="size mismatch for weight"):
+        TableConv2d(LENET5_C3, 5).load_state_dict(nn.Conv2d(6, 16, 3).state_dict())
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\) in state_dict: \"weight\""):
+        TableConv2d(LENET5_C3, 5).load_state_dict({"bias": torch.zeros(16)})
+
+
+def test_a_layer_made_without_numbers_takes_the_table_from_the_state():
+    with torch.device("meta"):
+        bare = TableConv2d(LENET5_C3, 5)
+    with pytest.raises(RuntimeError, match='"table"'):
+        bare.load_state_dict(nn.Conv2d(6, 16, 5).state_dict(), assign=True)
+    full = TableConv2d(LENET5_C3, 5)
+    bare.load_state_dict(full.state_dict(), assign=True)
+    assert_close(bare(X), full(X))

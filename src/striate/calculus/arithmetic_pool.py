@@ -10,7 +10,7 @@ Sources: those of `max_pool.py`, `mean_pool.py`, `lp_pool.py`, `stochastic_pool.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import fsum, inf
+from math import fsum, inf, log10
 from typing import Any
 
 import torch
@@ -20,10 +20,12 @@ from striate.base.operations import Operation
 from striate.base.shapes import per_axis
 from striate.base.windowed import AdaptiveMaxPool, AdaptiveMeanPool, LpPool, MaxPool, MeanPool, StochasticPool
 from striate.calculus.arithmetic_conv import Axis, Comb, Entry, looked_at, lookers
+from striate.calculus.pencil import number
 from striate.calculus.pool_windows import PoolWindows, pool_windows
 from striate.calculus.steps import STEPS, Given
 from striate.calculus.terms import Arithmetic, At, Term, product, slopes, total, worked
 
+POWERS = 290  # of 10: a power beyond it, or the sum of many near it, is no float; below its inverse it is none either
 DX = "dx[j] = sum over the windows that hold pixel j of dy[window] x slope of the window's answer in x[j]"
 
 
@@ -89,10 +91,22 @@ def pool_dx(o: Operation, dy: Tensor, x: Tensor, at: At, given: Given) -> Arithm
 
 def _lp(o: Any, window: Window, rule: Rule) -> Arithmetic:
     p = float(o.norm_type)
+    scale = _scale(window.values, p)
     pairs = list(zip(window.places, window.values, strict=True))
-    terms = [Term(place, v, None, abs(v) ** p, outside=place is None) for place, v in pairs]
+    terms = [Term(place, v, None, (abs(v) / scale) ** p, outside=place is None) for place, v in pairs]
     summed = fsum(term.product for term in terms)
-    return worked(rule.equation, terms, [("the sum", summed), (f"its root, ^(1 / {p:g})", summed ** (1 / p))])
+    root = summed ** (1 / p)
+    steps = [("the sum", summed), (f"its root, ^(1 / {p:g})", root)]
+    if scale == 1:
+        return worked(rule.equation, terms, steps)
+    steps.append((f"times the largest |x|, {number(scale)}, by which all were divided", scale * root))
+    return worked(rule.equation, terms, steps)
+
+
+def _scale(values: list[float], p: float) -> float:
+    """The largest |x| if its power leaves the range of floats; else 1, so that 3 and 4 stay 9 + 16."""
+    largest = max(map(abs, values))
+    return largest if largest and p * abs(log10(largest)) > POWERS else 1.0
 
 
 def _window(o: Operation, x: Tensor, at: At, given: Given, fill: float) -> Window:
@@ -153,7 +167,8 @@ def _equal(_: Operation, window: Window, __: Given) -> list[float]:
 
 def _norm_slopes(o: Any, window: Window, _: Given) -> list[float]:
     p = float(o.norm_type)
-    y = fsum(abs(v) ** p for v in window.values) ** (1 / p)
+    scale = _scale(window.values, p)
+    y = scale * fsum((abs(v) / scale) ** p for v in window.values) ** (1 / p)
     signs = [(v > 0) - (v < 0) for v in window.values]
     return [sign * (abs(v) / y) ** (p - 1) if y else 0.0 for sign, v in zip(signs, window.values, strict=True)]
 

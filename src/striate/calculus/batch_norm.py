@@ -30,9 +30,7 @@ def batch_statistics(x: Float[Tensor, "B C *spatial"]) -> tuple[Channels, Channe
     Raises:
         ConfigError: one number a channel has no variance.
     """
-    if x[:, 0].numel() < 2:
-        fix = "train with a larger batch, or evaluate with running statistics"
-        raise ConfigError("batch_norm", "numbers of a channel", ">= 2 in training", got=x[:, 0].numel(), fix=fix)
+    _two_or_more(x[:, 0].numel())
     mean = x.mean(_all_but_channels(x))
     return mean, (x - _wide(mean, x)).square().mean(_all_but_channels(x))
 
@@ -90,9 +88,19 @@ def update_running(
         batch: mean and biased variance of this batch, from `batch_statistics`.
         count: N, the numbers of a channel in this batch, which unbiases its variance.
         momentum: share of the new in the average, in [0, 1] (torch's sense of the word).
+
+    Raises:
+        ConfigError: one number a channel has no unbiased variance.
     """
+    _two_or_more(count)
     unbiased = batch[1] * count / (count - 1)
     return torch.lerp(running[0], batch[0], momentum), torch.lerp(running[1], unbiased, momentum)
+
+
+def _two_or_more(count: int) -> None:
+    if count < 2:
+        fix = "train with a larger batch, or evaluate with running statistics"
+        raise ConfigError("batch_norm", "numbers of a channel", ">= 2 in training", got=count, fix=fix)
 
 
 def _all_but_channels(x: Tensor) -> tuple[int, ...]:

@@ -81,7 +81,13 @@ def oriented_edge(degrees: int | float, size: int = 5, sigma: int | float = 1.0)
 
 
 def edge_bank(directions: int, size: int = 5, sigma: int | float = 1.0) -> Float[Tensor, "O K K"]:
-    """Oriented edges at equal angles over the half circle, the first at 0 degrees."""
+    """Oriented edges at equal angles over the half circle, the first at 0 degrees.
+
+    Raises:
+        ConfigError: no direction, or what `oriented_edge` refuses.
+    """
+    if directions < 1:
+        raise ConfigError("edge_bank", "directions", ">= 1", got=directions, fix="4 are 0, 45, 90 and 135 degrees")
     return torch.stack([oriented_edge(180 * i / directions, size, sigma) for i in range(directions)])
 
 
@@ -89,7 +95,7 @@ def _bell(size: int, sigma: int | float) -> tuple[Tensor, Tensor]:
     """Offsets from the centre and a one-dimensional bell over them that sums to 1."""
     if size < 1 or size % 2 == 0:
         raise ConfigError("gaussian", "size", "odd and positive", got=size, fix=f"use {max(size, 0) + 1}")
-    if sigma <= 0:
+    if not sigma > 0:  # nan too
         raise ConfigError("gaussian", "sigma", "> 0 pixels", got=sigma, fix="use size / 6 for a whole bell")
     offset = torch.arange(size, dtype=torch.float32) - size // 2
     bell = torch.exp(-(offset**2) / (2 * sigma**2))

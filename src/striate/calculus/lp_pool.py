@@ -4,7 +4,8 @@
 
 A window of zeros has no derivative; its gradient is taken as 0.  Powers are of |x| / max|x|, so large numbers do not
 overflow.  Sermanet, Chintala and LeCun, ICPR 2012, section 2.1 (there weighted by a Gaussian).  Equal to torch's
-LPPool wherever that is real: for even p, and for x >= 0.
+LPPool wherever that is real, for even p and for x >= 0, but for windows that hang over the edge with ceil_mode: torch
+multiplies their norm by (entries of a window / entries inside)^(1/p), here it is the norm of what is inside.
 """
 
 import torch
@@ -54,8 +55,10 @@ def lp_pool_pullback(
 
 def _norm(w: Tensor, p: float) -> Tensor:
     largest = w.abs().amax(-1, keepdim=True).detach()  # a mere scale: y does not depend on it
-    scale = torch.where(largest > 0, largest, 1)
-    return (scale * (w / scale).abs().pow(p).sum(-1, keepdim=True).pow(1 / p))[..., 0]
+    silent = largest == 0
+    energy = (w / torch.where(silent, 1, largest)).abs().pow(p).sum(-1, keepdim=True)
+    # the root of 0 has an infinite slope, which autograd would multiply by 0: it is never taken
+    return (largest * torch.where(silent, 1, energy).pow(1 / p))[..., 0]
 
 
 def _check(p: float) -> None:

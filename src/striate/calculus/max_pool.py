@@ -5,6 +5,7 @@
     dL/dx[j] = sum over the windows o with i[o] = j of dL/dy[o]
 
 so the error is routed to the winners, and all other pixels receive 0.  Padding is -inf and never wins.
+Of several NaNs in a window the index is the first one's; torch's is the last one's.
 Ranzato, Huang, Boureau and LeCun, CVPR 2007; Scherer, Müller and Behnke, ICANN 2010, section 3.1.
 """
 

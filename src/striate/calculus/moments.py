@@ -65,7 +65,15 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of two parts together."""
+    """Moments of two parts together.
+
+    Raises:
+        DataError: parts of different features, or the moments of one and the marginal moments of the other.
+    """
+    if a.scatter.shape != b.scatter.shape:
+        got, must = tuple(b.scatter.shape), f"of the first part's shape {tuple(a.scatter.shape)}"
+        fix = "take both parts from the same features, by the same function"
+        raise DataError("merge", "the second part's scatter", must, got=got, fix=fix)
     count = a.count + b.count
     gap = b.mean - a.mean
     square = torch.outer(gap, gap) if a.scatter.ndim == 2 else gap.square()

@@ -262,8 +262,7 @@ def start(parameters: Mapping[str, Tensor], rule: str) -> dict[str, Any]:
     Raises:
         ConfigError: no such rule.
     """
-    if rule not in UPDATES:
-        raise ConfigError("update", "rule", f"one of {', '.join(UPDATES)}", got=repr(rule), fix="momentum is usual")
+    _known(rule)
     return {name: UPDATES[rule][1](w) for name, w in parameters.items()}
 
 
@@ -279,10 +278,19 @@ def update(
         state: of `start` or of the step before.
         rule: a name of `UPDATES`, with its own defaults (momentum: 0.9).
         lr: the learning rate.
+
+    Raises:
+        ConfigError: no such rule.
     """
+    _known(rule)
     step = UPDATES[rule][0]
     moved = {name: step(w, gradients[name], state[name], lr=lr) for name, w in parameters.items()}
     return {name: w for name, (w, _) in moved.items()}, {name: s for name, (_, s) in moved.items()}
+
+
+def _known(rule: str) -> None:
+    if rule not in UPDATES:
+        raise ConfigError("update", "rule", f"one of {', '.join(UPDATES)}", got=repr(rule), fix="momentum is usual")
 
 
 def demonstrate() -> str:

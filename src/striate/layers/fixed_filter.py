@@ -50,6 +50,12 @@ class FixedFilter2d(nn.Module):
         self.padding, self.padding_mode = padding, padding_mode
         self.register_buffer("kernel", kernel.detach().clone().reshape(-1, 1, *kernel.shape[-2:]))  # O 1 K K
 
+    def extra_repr(self) -> str:
+        """What `print(model)` shows between the brackets."""
+        kernels, _, rows, columns = self.kernel.shape
+        shown = f"{kernels} of {rows}x{columns}, stride={self.stride}, padding={self.padding!r}"
+        return shown + ("" if self.padding_mode == "zeros" else f", padding_mode={self.padding_mode}")
+
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B CO out_H out_W"]:
         """Each channel under each kernel."""
         C = x.shape[1]

@@ -73,30 +73,48 @@ class _Norm(torch.autograd.Function):
     """The operation and its pullback, block by block."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, options: _Options) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.options = options
-        rows = _rows(x)
-        y = torch.empty_like(rows)
+    def forward(x: Tensor, options: _Options) -> Tensor:
+        rows, y = _rows(x), _room(x)
+        out = _rows(y, like=x)
         for block, scratch in _blocks(rows, options):
             wide = rows[block].to(scratch.power.dtype)
-            torch.mul(wide, scratch.divide(wide), out=y[block])
-        return _like(y, x)
+            torch.mul(wide, scratch.divide(wide), out=out[block])
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Options], output: Tensor) -> None:  # noqa: ARG004 - torch's signature
+        x, ctx.options = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
         x, options = ctx.saved_tensors[0], ctx.options
         if torch.is_grad_enabled():  # somebody will differentiate the gradient
             return options.plain_pullback(dy, x), None
-        rows, errors = _rows(x), _rows(dy, like=x)
-        dx = torch.empty_like(rows)
+        rows, errors, dx = _rows(x), _rows(dy, like=x), _room(x)
+        out = _rows(dx, like=x)
         for block, scratch in _blocks(rows, options):
             wide, error = rows[block].to(scratch.power.dtype), errors[block].to(scratch.power.dtype)
             direct = scratch.divide(wide).mul_(error)  # dy d^-beta
             torch.mul(direct, wide, out=scratch.inside).div_(scratch.energy)  # dy x d^(-beta-1)
             spread = scratch.sum(transposed=True).mul_(wide)
-            torch.sub(direct, spread, alpha=2 * options.alpha * options.beta, out=dx[block])
-        return _like(dx, x), None
+            torch.sub(direct, spread, alpha=2 * options.alpha * options.beta, out=out[block])
+        return dx, None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor, _: None) -> Tensor:
+        """J dx.  The pullback, J^T dy, is linear in dy, so its own pullback is J."""
+        x = ctx.saved_tensors[0]
+        forwards = torch.func.vjp(lambda dy: ctx.options.plain_pullback(dy, x), torch.zeros_like(x))[1]
+        return forwards(dx)[0]
+
+    @staticmethod
+    def vmap(_: Any, in_dims: tuple[int, None], x: Tensor, options: _Options) -> tuple[Tensor, int]:
+        """Under `torch.func.vmap`, the mapped axis is more of the batch."""
+        x = x.movedim(in_dims[0], 0)
+        y = _Norm.apply(x.flatten(0, 1), options)  # type: ignore[no-untyped-call]
+        return y.unflatten(0, x.shape[:2]), 0
 
 
 class _Scratch:
@@ -158,8 +176,6 @@ def _rows(x: Tensor, like: Tensor | None = None) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], x.shape[2:].numel())
 
 
-def _like(rows: Tensor, x: Tensor) -> Tensor:
-    """Back to the shape and layout of x."""
-    if _channels_last(x):
-        return rows.reshape(x.movedim(1, -1).shape).movedim(-1, 1)
-    return rows.reshape(x.shape)
+def _room(x: Tensor) -> Tensor:
+    """Memory of the shape and layout of x; not a view of its rows, so that the layer behind may write over it."""
+    return torch.empty_like(x, memory_format=torch.preserve_format if _channels_last(x) else torch.contiguous_format)

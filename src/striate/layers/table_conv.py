@@ -1,6 +1,7 @@
 """TableConv2d: a convolution whose output maps each see only the input maps that a table names."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,9 @@ class TableConv2d(Conv2d):
 
     Shape: (B, I, H, W) -> (B, O, H', W') for a table of O rows and I columns.
     Parameters: K^2 a connection, and O biases.
+
+    State: as torch's Conv2d, and `table`.  A state without a table, such as a Conv2d's, can be loaded: the layer keeps
+    its own, and the weights without a connection become 0.
 
     Raises:
         ConfigError: a table that is no rectangle, or an output map without an input.
@@ -83,6 +87,14 @@ class TableConv2d(Conv2d):
         entries = self.weight[0, 0].numel()
         return int(self.table.sum()) * entries + (0 if self.bias is None else self.out_channels)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        name, weight = f"{prefix}table", state_dict.get(f"{prefix}weight")
+        if name not in state_dict and not self.table.is_meta:  # made without numbers, there is no table to keep
+            state_dict[name] = self.table
+            if weight is not None and weight.shape == self.weight.shape:  # else torch says what is wrong
+                state_dict[f"{prefix}weight"] = weight * self.table.to(weight.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return super()._conv_forward(x, weight * self.table, bias)
 
@@ -92,7 +104,7 @@ def _checked(table: Sequence[Sequence[bool]]) -> Tensor:
     if len(lengths) != 1 or lengths == {0}:
         fix = "give a row for each output map, each as long as there are input maps"
         raise ConfigError("TableConv2d", "table", "rows of one length", got=sorted(lengths), fix=fix)
-    connected = torch.tensor([[bool(mark) for mark in row] for row in table])
+    connected = torch.tensor([[bool(mark) for mark in row] for row in table], device="cpu")  # to be read, not "meta"
     alone = (~connected.any(1)).nonzero().flatten().tolist()
     if alone:
         fix = "connect each output map to an input map, or leave its row out"
