@@ -128,12 +128,13 @@ def pool_places(
     steps = per_axis("stride", kernel if stride is None else stride, dims, where="pooling")
     pads = per_axis("padding", padding, dims, where="pooling", minimum=0)
     gaps = per_axis("dilation", dilation, dims, where="pooling")
-    for n, p, k, d in zip(size, pads, kernel, gaps, strict=True):
+    for name, n, p, k, d in zip(spatial_names(dims), size, pads, kernel, gaps, strict=True):
         if 2 * p > reach(k, d):
-            fix = f"pad at most {reach(k, d) // 2}, or enlarge the kernel"
+            fix = f"pad at most {reach(k, d) // 2} along {name}, or enlarge the kernel"
             raise ConfigError("pooling", "padding", "at most half of the window", got=p, fix=fix)
         if p > 0 and d > n:  # a window could step over the whole picture and hold nothing
-            fix = f"dilate by at most {n}, or do not pad"
+            less = f" and pad at most {reach(k, n) // 2}" if 2 * p > reach(k, n) else ""
+            fix = f"dilate by at most {n}{less} along {name}"
             raise ConfigError("pooling", "dilation", f"at most the axis's {n} pixels", got=d, fix=fix)
     zipped = zip(size, kernel, steps, pads, gaps, strict=True)
     return PoolPlaces(kernel, steps, pads, gaps, tuple(_pooled(*axis, ceil_mode=ceil_mode) for axis in zipped))
