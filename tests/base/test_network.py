@@ -1,6 +1,10 @@
 import json
+import re
+from dataclasses import replace
+from inspect import unwrap
 from math import prod
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +23,8 @@ from striate.base.operations import (
     PReLU,
     Softmax,
 )
+from striate.base.padding import explicit
+from striate.base.shapes import per_axis
 from striate.base.windowed import (
     AdaptiveMaxPool,
     AdaptiveMeanPool,
@@ -148,7 +154,7 @@ def test_json_and_back_is_the_same_network(row):
         ((4, 8, 8), (ChannelShuffle(3),), r"use groups 1, 2 or 4"),
         ((4, 8, 8), (PReLU(3),), r"use num_parameters 1 or 4"),
         ((4, 1), (ConvTranspose(1, 2, padding=1),), r"take away 1 pixels or less"),
-        ((4, 1), (ConvTranspose(1, 2, output_padding=1),), r"use 0 or less, or a larger stride"),
+        ((4, 1), (ConvTranspose(1, 2, output_padding=1),), r"use 0, or a larger stride"),
         ((4, 8, 8), (Branches(((), (Conv(4, 3),)), "add"),), r"4x8x8 and 4x6x6\.\n.*padding \"same\" keeps the size"),
         ((4, 8, 8), (Branches(((), (Conv(5, 1),)), "add"),), r"4x8x8 and 5x8x8\.\n.*conv 4 1x1 sets the channels"),
         ((4, 8, 8), (Branches(((), (Conv(4, 3),))),), r"alike but for channels, got 4x8x8 and 4x6x6"),
@@ -162,6 +168,20 @@ def test_json_and_back_is_the_same_network(row):
             r"operation 0\.1\.1 \(conv\)",
         ),
         ((4, 0), (RELU,), r"input_shape must be sizes >= 1"),
+        ((4, 2**31 + 1), (RELU,), r"input_shape must be sizes >= 1 and <= 2147483648"),
+        ((4, 1, 1, 1, 1), (RELU,), r"input_shape must be .*, 4 at most"),
+        ((2**31 - 1, 2), (ChannelShuffle(3),), r"use groups 1$"),
+        ((2**31, 2**31), (Flatten(),), r"operation 0 \(flatten\) on .*: the output must be of sizes <= 2147483648"),
+        ((1, 4, 4), (StochasticPool(7),), r"Fix: use a 4x4 kernel, or drop one pooling"),
+        ((1, 4, 4), (LpPool(2, 7),), r"Fix: use a 4x4 kernel, or drop one pooling"),
+        ((4, 1, 4), (MaxPool(4, padding=(2, 0), dilation=3),), r"Fix: give it a larger input, or drop one pooling"),
+        (
+            (5, 1),
+            (Conv(5, 4, padding=2, dilation=2, padding_mode="circular"),),
+            r"Fix: give it a larger input, or drop one pooling",
+        ),
+        ((2, 1, 5, 6), (MeanPool(3, padding=(0, 0, 2)),), r"Fix: use pad 1, or drop one pooling"),
+        ((1, 1), (MaxPool(14, 2, ceil_mode=True),), r"Fix: use pad 6, a 1 kernel, or drop one pooling"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_place_and_the_value_that_would(shape, row, text):
@@ -177,7 +197,20 @@ def test_what_does_not_fit_is_named_with_its_place_and_the_value_that_would(shap
         (lambda: Conv(5, 3, groups=2), "use groups 1 or 5, or 6 channels"),
         (lambda: Conv(1, 3, padding_mode="mirror"), "one of zeros, reflect, replicate, circular"),
         (lambda: LpPool(0.5, 2), ">= 1 and finite"),
+        (lambda: LpPool(float("nan"), 2), ">= 1 and finite"),
         (lambda: Dropout(1.5), "a probability"),
+        (lambda: Dropout(float("nan")), "a probability"),
+        (lambda: BatchNorm(eps=float("nan")), "eps must be > 0 and finite"),
+        (lambda: BatchNorm(eps=0), "eps must be > 0 and finite"),
+        (lambda: BatchNorm(momentum=-5), r"momentum must be in \[0, 1\], got -5"),
+        (lambda: LocalResponseNorm(5, alpha=float("nan")), "alpha must be finite and >= 0"),
+        (lambda: LocalResponseNorm(5, beta=float("inf")), "beta must be finite and >= 0"),
+        (lambda: LocalResponseNorm(5, k=-1), "k must be finite and >= 0, got -1"),
+        (lambda: Activation("leaky_relu", float("nan")), "negative_slope must be finite"),
+        (lambda: Activation("elu", alpha=float("inf")), "alpha must be finite"),
+        (lambda: PReLU(0), "num_parameters must be >= 1"),
+        (lambda: PReLU(init=float("nan")), "init must be finite"),
+        (lambda: Linear(2**31 + 1), "out_features must be <= 2147483648"),
         (lambda: Branches((), "add"), "branches must be >= 1"),
         (lambda: Branches(((),), "sum"), "one of concatenate, add"),
     ],
@@ -199,6 +232,14 @@ def test_a_field_that_cannot_be_is_refused(build, text):
         ({"kind": "branches", "branches": [[], 3]}, "a list of lists"),
         ({"kind": "branches", "branches": [[], [{"kind": "x"}]]}, r"branch 1, operation 0: kind"),
         ({"kind": "branches", "branches": [[]], "join": 3}, "join must be of type str"),
+        ({"kind": "linear", "out_features": -1}, r"^operation 0 \(linear\): out_features must be >= 1"),
+        ({"kind": "branches", "branches": []}, r"^operation 0 \(branches\): branches must be >= 1"),
+        ({"kind": "branches", "branches": [[]], "join": "sum"}, r"^operation 0 \(branches\): join must be one of"),
+        ({"kind": "flatten", "dim": 5}, r'every key must be "kind", for it takes no other, got \'dim\''),
+        ({"kind": 3}, "kind must be of type str"),
+        ({"kind": "conv", "out_channels": 7 * 10**11, "kernel_size": 1, "groups": 7}, "out_channels must be <= 2147"),
+        ({"kind": "max_pool", "kernel_size": 2**31 + 1}, "kernel_size must be <= 2147483648 on every axis"),
+        ({"kind": "conv", "out_channels": 1, "kernel_size": 1, "padding": 2**31 + 1}, "must be <= 2147483648 pixels"),
         ([], "a table with"),
         ({}, "a table with"),
     ],
@@ -211,7 +252,13 @@ def test_json_that_is_no_network_names_what_is_wrong(row, text):
 @pytest.mark.parametrize(
     ("data", "text"),
     [
+        (None, "the description must be a table, got None"),
+        (5, "the description must be a table, got 5"),
         ({"operations": []}, "input_shape must be given"),
+        (
+            {"input_shape": [10**12 + 1, 4, 4], "operations": [{"kind": "channel_shuffle", "groups": 2}]},
+            "<= 2147483648",
+        ),
         ({"input_shape": [4, 8.0], "operations": []}, "input_shape must be of type"),
         ({"input_shape": [4], "operations": {}}, "operations must be a list"),
         ({"input_shape": [4], "operations": [], "name": "x"}, "every key must be one of input_shape, operations"),
@@ -220,3 +267,94 @@ def test_json_that_is_no_network_names_what_is_wrong(row, text):
 def test_the_outer_table_is_as_strict(data, text):
     with pytest.raises(ConfigError, match=text):
         Network.from_dict(data)
+
+
+def nested(depth, row):
+    return row if depth == 0 else {"kind": "branches", "branches": [[nested(depth - 1, row)]]}
+
+
+def test_branches_nest_32_deep_and_no_deeper():
+    def described(depth):
+        return {"input_shape": [4], "operations": [nested(depth, {"kind": "flatten"})]}
+
+    network = Network.from_dict(described(32))
+    assert network.output_shape == (4,)
+    for depth in (33, 250):
+        with pytest.raises(ConfigError, match="branches must be nested 32 deep at most"):
+            Network.from_dict(described(depth))
+    with pytest.raises(ConfigError, match="branches must be nested 32 deep at most"):
+        Network((4,), (Branches((network.operations,)),))
+
+
+def test_lists_within_lists_without_end_are_refused():
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    row = {"kind": "conv", "out_channels": 1, "kernel_size": deep}
+    for data in (
+        {"input_shape": deep, "operations": []},
+        {"input_shape": [4, 4], "operations": [row]},
+        {"input_shape": [4, 4], "operations": [{"kind": deep}]},
+        {"input_shape": [4, 4], "operations": [{"kind": "branches", "branches": deep}]},
+        {"input_shape": [4, 4], "operations": deep},
+        deep,
+    ):
+        with pytest.raises(ConfigError):
+            Network.from_dict(data)
+
+
+@st.composite
+def windowed(draw):
+    """A small picture and a window that often does not fit it."""
+    x = (4, *draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
+    ranges = (st.integers(1, 7), st.integers(0, 3), st.integers(1, 3))
+    kernel, padding, dilation = (draw(numbers | st.tuples(*[numbers] * (len(x) - 1))) for numbers in ranges)
+    stride, ceil_mode = draw(st.integers(1, 3)), draw(st.booleans())
+    border = draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
+    pool = {"kernel_size": kernel, "stride": stride, "ceil_mode": ceil_mode}
+    conv = {"out_channels": 2, "kernel_size": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+    kind, options = draw(
+        st.sampled_from(
+            [
+                (Conv, conv | {"padding_mode": border}),
+                (MaxPool, pool | {"padding": padding, "dilation": dilation}),
+                (MeanPool, pool | {"padding": padding}),
+                (StochasticPool, pool),
+                (LpPool, pool | {"norm_type": 2}),
+            ]
+        )
+    )
+    return x, kind, options
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(windowed())
+def test_whatever_an_error_says_would_fit_does_fit(drawn):
+    x, kind, options = drawn
+    operation = kind(**options)
+    try:
+        Network(x, (operation,))
+    except ConfigError as error:
+        fix = error.fix
+    else:
+        return
+    for pad in re.findall(r"use pad (\d+)", fix):
+        Network(x, (replace(operation, padding=int(pad)),))
+    for kernel in re.findall(r"a ([0-9x]+) kernel", fix):
+        Network(x, (replace(operation, kernel_size=tuple(map(int, kernel.split("x")))),))
+    assert "pixels more" not in fix
+
+
+@pytest.mark.parametrize("number", [3.0, "3", None, (1, 2.5)])
+def test_a_size_that_is_no_integer_is_refused(number):
+    with pytest.raises(ConfigError, match="kernel_size must be 1 or 2 integers"):
+        unwrap(per_axis)("kernel_size", number, 2, where="conv")  # without the tests' own check of types
+    with pytest.raises(ConfigError, match=r"padding: .* must be"):
+        unwrap(explicit)(number, 2)
+
+
+def test_sizes_of_other_integer_types_become_plain_ones():
+    sizes = unwrap(per_axis)("kernel_size", np.int64(3), 2, where="conv")
+    assert sizes == (3, 3)
+    assert {type(size) for size in sizes} == {int}
+    assert unwrap(explicit)(np.int64(1), 2) == ((1, 1), (1, 1))

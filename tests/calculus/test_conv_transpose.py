@@ -98,7 +98,7 @@ X, W = draw(1, 4, 3, 3), draw(4, 2, 3, 3)
         ({"x": draw(4, 3)}, "rank of x and weight"),
         ({"groups": 3}, "use a divisor of the 4 input channels"),
         ({"bias": draw(2)}, "give 4 numbers"),
-        ({"output_padding": 1}, "use 0 or less, or a larger stride"),
+        ({"output_padding": 1}, "use 0, or a larger stride"),
         ({"padding": 3}, r"less than the 5 pixels there are, got \(3, 3\)\.\n  Fix: take away 4 pixels or less"),
     ],
 )

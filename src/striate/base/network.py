@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
+from reprlib import repr as brief  # a description may be endless: an error shows its beginning
 from types import UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from striate.base.errors import ConfigError
 from striate.base.operations import (
@@ -33,6 +34,7 @@ from striate.base.operations import (
     positive,
     written,
 )
+from striate.base.shapes import LIMIT
 from striate.base.windowed import (
     AdaptiveMaxPool,
     AdaptiveMeanPool,
@@ -45,7 +47,9 @@ from striate.base.windowed import (
 )
 
 JOINS = ("concatenate", "add")
+DEPTH = 32  # branches within branches: no network needs as many, and Python's stack ends somewhere
 Operations = tuple[Operation, ...]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +114,9 @@ def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
     """The operations of a row in order, each with its shapes; branches come after their own operations.
 
     Raises:
-        ConfigError: an operation that does not fit, by its place and kind.
+        ConfigError: an operation that does not fit, by its place and kind; branches nested beyond `DEPTH`.
     """
+    _shallow(f"operation {prefix[:-1]}", prefix.count(".") // 2)
     for number, operation in enumerate(operations):
         place = f"{prefix}{number}"
         if isinstance(operation, Branches):
@@ -128,11 +133,24 @@ def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
 
 
 def _placed(place: str, operation: Operation, x: Shape, rule: Callable[[], Shape]) -> Shape:
+    where = f"operation {place} ({operation.kind}) on {written(x)}"
+    y = _named(where, rule)
+    if max(y) > LIMIT:
+        raise ConfigError(where, "the output", f"of sizes <= {LIMIT}", got=written(y), fix="use a smaller input")
+    return y
+
+
+def _named(where: str, build: Callable[[], Made]) -> Made:
+    """What is built; an error names the place."""
     try:
-        return rule()
+        return build()
     except ConfigError as error:
-        where = f"operation {place} ({operation.kind}) on {written(x)}"
         raise ConfigError(where, error.what, error.must, got=error.got, fix=error.fix) from None
+
+
+def _shallow(where: str, depth: int) -> None:
+    if depth > DEPTH:
+        raise ConfigError(where, "branches", f"nested {DEPTH} deep at most", got="more", fix="put rows side by side")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +176,10 @@ class Network:
     steps: tuple[Step, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.input_shape or min(self.input_shape) < 1:
+        if not 1 <= len(self.input_shape) <= 4 or not 1 <= min(self.input_shape) <= max(self.input_shape) <= LIMIT:
             fix = "give channels first: (1, 32, 32), or (F,) for a vector"
-            raise ConfigError("network", "input_shape", "sizes >= 1", got=self.input_shape, fix=fix)
+            must = f"sizes >= 1 and <= {LIMIT}, 4 at most"
+            raise ConfigError("network", "input_shape", must, got=brief(self.input_shape), fix=fix)
         object.__setattr__(self, "steps", tuple(walk(self.operations, self.input_shape)))
 
     def shapes(self) -> tuple[Shape, ...]:
@@ -188,17 +207,20 @@ class Network:
         return {"input_shape": list(self.input_shape), "operations": rows}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Network":
+    def from_dict(cls, data: Any) -> "Network":
         """The network of `as_dict`.
 
         Raises:
             ConfigError: an unknown kind or key (the nearest is named), a missing one, a value of the wrong type.
         """
+        if not isinstance(data, Mapping):
+            fix = '{"input_shape": [1, 8, 8], "operations": [{"kind": "flatten"}]}'
+            raise ConfigError("network", "the description", "a table", got=brief(data), fix=fix)
         _keys("network", data, ("input_shape", "operations"), ())
         shape, rows = _tuples(data["input_shape"]), data["operations"]
         _typed("network", "input_shape", shape, Shape)
         if not isinstance(rows, list | tuple):
-            raise ConfigError("network", "operations", "a list", got=repr(rows), fix='[{"kind": "flatten"}]')
+            raise ConfigError("network", "operations", "a list", got=brief(rows), fix='[{"kind": "flatten"}]')
         return cls(shape, tuple(operation_from_dict(row, f"operation {i}") for i, row in enumerate(rows)))
 
 
@@ -241,11 +263,17 @@ def operation_as_dict(operation: Operation) -> dict[str, Any]:
     return {"kind": operation.kind, **values}
 
 
-def operation_from_dict(data: Any, where: str) -> Operation:
-    """The operation of `operation_as_dict`; fields with a default may be left out."""
+def operation_from_dict(data: Any, where: str, depth: int = 0) -> Operation:
+    """The operation of `operation_as_dict`, within `depth` branches; fields with a default may be left out.
+
+    Raises:
+        ConfigError: what `Network.from_dict` refuses.
+    """
+    _shallow(where, depth)
     if not isinstance(data, Mapping) or "kind" not in data:
-        raise ConfigError(where, "an operation", 'a table with "kind"', got=repr(data), fix='{"kind": "flatten"}')
-    one_of(where, "kind", str(data["kind"]), tuple(KINDS))
+        raise ConfigError(where, "an operation", 'a table with "kind"', got=brief(data), fix='{"kind": "flatten"}')
+    _typed(where, "kind", data["kind"], str)
+    one_of(where, "kind", data["kind"], tuple(KINDS))
     kind = KINDS[data["kind"]]
     where = f"{where} ({kind.kind})"
     own = {f.name: f.default for f in fields(kind)}  # type: ignore[arg-type]
@@ -253,25 +281,25 @@ def operation_from_dict(data: Any, where: str) -> Operation:
     given = {name: value for name, value in data.items() if name != "kind"}
     _keys(where, given, required, tuple(own))
     if kind is Branches:
-        return _branches_from_dict(given, where)
+        return _branches_from_dict(given, where, depth + 1)
     values = {name: _tuples(value) for name, value in given.items()}
     hints = get_type_hints(kind)
     for name, value in values.items():
         _typed(where, name, value, hints[name])
-    return kind(**values)
+    return _named(where, partial(kind, **values))
 
 
-def _branches_from_dict(given: Mapping[str, Any], where: str) -> Branches:
+def _branches_from_dict(given: Mapping[str, Any], where: str, depth: int) -> Branches:
     rows = given["branches"]
     if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
         fix = '[[], [{"kind": "conv", ...}]]: an empty list is the identity'
-        raise ConfigError(where, "branches", "a list of lists", got=repr(rows), fix=fix)
+        raise ConfigError(where, "branches", "a list of lists", got=brief(rows), fix=fix)
     branches = tuple(
-        tuple(operation_from_dict(inner, f"{where}, branch {b}, operation {i}") for i, inner in enumerate(row))
+        tuple(operation_from_dict(inner, f"{where}, branch {b}, operation {i}", depth) for i, inner in enumerate(row))
         for b, row in enumerate(rows)
     )
     _typed(where, "join", given.get("join", JOINS[0]), str)
-    return Branches(branches, given.get("join", JOINS[0]))
+    return _named(where, partial(Branches, branches, given.get("join", JOINS[0])))
 
 
 def _keys(where: str, data: Mapping[str, Any], required: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -281,7 +309,8 @@ def _keys(where: str, data: Mapping[str, Any], required: tuple[str, ...], known:
         if name not in every:
             near = get_close_matches(str(name), every, n=1)
             fix = f"did you mean {near[0]!r}?" if near else "leave it out"
-            raise ConfigError(where, "every key", f"one of {', '.join(dict.fromkeys(every))}", got=repr(name), fix=fix)
+            must = f"one of {', '.join(dict.fromkeys(every))}" if every else '"kind", for it takes no other'
+            raise ConfigError(where, "every key", must, got=brief(name), fix=fix)
     for name in required:
         if name not in data:
             raise ConfigError(where, name, "given", got="nothing", fix=f"add {name}")
@@ -290,7 +319,7 @@ def _keys(where: str, data: Mapping[str, Any], required: tuple[str, ...], known:
 def _typed(where: str, name: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
         plain = hint.__name__ if type(hint) is type else str(hint).replace("...", "…")
-        raise ConfigError(where, name, f"of type {plain}", got=repr(value), fix=f"give {name} as {plain}")
+        raise ConfigError(where, name, f"of type {plain}", got=brief(value), fix=f"give {name} as {plain}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -307,8 +336,9 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) is hint  # a bool is no int here
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value
+def _tuples(value: Any, depth: int = 3) -> Any:
+    """Lists as tuples, as deep as fields go; what is deeper stays a list, which fits no field."""
+    return tuple(_tuples(entry, depth - 1) for entry in value) if isinstance(value, list | tuple) and depth else value
 
 
 def _lists(value: Any) -> Any:

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import prod
+from sys import float_info
 from typing import ClassVar
 
 from striate.base.errors import ConfigError
+from striate.base.shapes import LIMIT
 
 Shape = tuple[int, ...]
 Number = int | float
@@ -42,9 +44,36 @@ def written(shape: Shape) -> str:
 
 
 def positive(where: str, name: str, value: int) -> None:
-    """Refuse a count below 1."""
+    """Refuse a count below 1, or above `LIMIT`."""
     if value < 1:
         raise ConfigError(where, name, ">= 1", got=value, fix="use 1 or more")
+    if value > LIMIT:
+        raise ConfigError(where, name, f"<= {LIMIT}", got=value, fix="use fewer")
+
+
+def within(where: str, name: str, value: Number, low: Number, high: Number = float_info.max) -> None:
+    """Refuse a number outside [low, high], not-a-number included.
+
+    Without `high`: any finite number from `low`.
+    """
+    if not low <= value <= high:
+        must = f"finite and >= {low}" if high == float_info.max else f"in [{low}, {high}]"
+        raise ConfigError(where, name, must, got=value, fix="leave it out for the usual value")
+
+
+def finite(where: str, name: str, value: Number) -> None:
+    """Refuse infinity and not-a-number."""
+    if not abs(value) <= float_info.max:
+        raise ConfigError(where, name, "finite", got=value, fix="leave it out for the usual value")
+
+
+def divisors(n: int) -> list[int]:
+    """The divisors of n up to 64: errors name these alone, so that a number without end costs no time.
+
+    >>> divisors(12), divisors(10**12)[-3:]
+    ([1, 2, 3, 4, 6, 12], [40, 50, 64])
+    """
+    return [d for d in range(1, min(n, 64) + 1) if n % d == 0]
 
 
 def one_of(where: str, what: str, value: str, choices: tuple[str, ...]) -> None:
@@ -98,6 +127,8 @@ class Activation(Operation):
 
     def __post_init__(self) -> None:
         one_of(self.kind, "name", self.name, ACTIVATIONS)
+        finite(self.kind, "negative_slope", self.negative_slope)
+        finite(self.kind, "alpha", self.alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +138,10 @@ class PReLU(Operation):
     kind: ClassVar[str] = "prelu"
     num_parameters: int = 1
     init: Number = 0.25
+
+    def __post_init__(self) -> None:
+        positive(self.kind, "num_parameters", self.num_parameters)
+        finite(self.kind, "init", self.init)
 
     def shape(self, x: Shape) -> Shape:
         """The same."""
@@ -199,6 +234,11 @@ class BatchNorm(Operation):
     eps: Number = 1e-5
     momentum: Number = 0.1
 
+    def __post_init__(self) -> None:
+        if not 0 < self.eps <= float_info.max:
+            raise ConfigError(self.kind, "eps", "> 0 and finite", got=self.eps, fix="1e-5 is usual")
+        within(self.kind, "momentum", self.momentum, 0, 1)
+
     def parameters(self, x: Shape) -> Mapping[str, Shape]:
         """A scale and a shift a channel."""
         return {"weight": x[:1], "bias": x[:1]}
@@ -227,6 +267,9 @@ class LocalResponseNorm(Operation):
 
     def __post_init__(self) -> None:
         positive(self.kind, "size", self.size)
+        within(self.kind, "alpha", self.alpha, 0)
+        within(self.kind, "beta", self.beta, 0)
+        within(self.kind, "k", self.k, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,5 +290,5 @@ class ChannelShuffle(Operation):
 
 
 def _divisors(n: int) -> str:
-    *most, last = [str(d) for d in range(1, n + 1) if n % d == 0]
+    *most, last = map(str, divisors(n))
     return f"{', '.join(most)} or {last}" if most else last

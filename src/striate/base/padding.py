@@ -11,9 +11,12 @@ What the padding holds is in `calculus/padding.py`.
 Sources: Dumoulin and Visin 2016, arXiv:1603.07285; TensorFlow's notes on padding in tf.nn.
 """
 
+from collections.abc import Iterable
+from operator import index
+
 from striate.base.axes import spatial_names
 from striate.base.errors import ConfigError
-from striate.base.shapes import Sizes, reach
+from striate.base.shapes import LIMIT, Sizes, reach
 
 Pair = tuple[int, int]  # pixels (before, after)
 Pixels = int | tuple[int | Pair, ...]
@@ -57,15 +60,23 @@ def explicit(padding: Pixels, dims: int) -> tuple[Pair, ...]:
 
     >>> explicit((1, (0, 2)), 2)
     ((1, 1), (0, 2))
+
+    Raises:
+        ConfigError: no integers, another count of axes, a negative number, or one above `LIMIT`.
     """
-    each = (padding,) * dims if isinstance(padding, int) else tuple(padding)
+    each = tuple(padding) if isinstance(padding, Iterable) else (padding,) * dims
     if len(each) != dims:
         fix = f"give one for each of {', '.join(spatial_names(dims))}; {_HOW}"
         raise ConfigError("padding", "the number of axes", str(dims), got=len(each), fix=fix)
-    pairs = [(p, p) if isinstance(p, int) else p for p in each]
+    try:
+        pairs = [tuple(map(index, p if isinstance(p, Iterable) else (p, p))) for p in each]
+    except TypeError:
+        pairs = [()]
     if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ConfigError("padding", "each axis", "pixels >= 0, or (before, after)", got=padding, fix=_HOW)
-    return tuple(pairs)
+    if max(map(max, pairs), default=0) > LIMIT:
+        raise ConfigError("padding", "each axis", f"<= {LIMIT} pixels", got=padding, fix=f"pad {LIMIT} or less")
+    return tuple((before, after) for before, after in pairs)
 
 
 def is_constant(border: Border) -> bool:
@@ -87,5 +98,5 @@ def check_border(border: Border, sizes: Sizes, pairs: tuple[Pair, ...]) -> None:
     for name, n, pair in zip(spatial_names(len(sizes)), sizes, pairs, strict=True):
         most = {"reflect": n - 1, "circular": n, "replicate": max(pair) if n else 0}[str(border)]
         if max(pair) > most:
-            fix = f"pad {most} or less along {name}, or use replicate or zeros"
+            fix = f"pad {most}{' or less' if most else ''} along {name}, or use replicate or zeros"
             raise ConfigError("padding", f"{border} padding of an axis of {n} pixels", f"<= {most}", got=pair, fix=fix)

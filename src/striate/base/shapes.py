@@ -10,6 +10,8 @@ n pixels in, m windows out, kernel K, stride s, dilation d; one such line for ev
 Dumoulin and Visin 2016, arXiv:1603.07285, relationships 6, 14 and 15.
 """
 
+from collections.abc import Iterable
+from operator import index
 from typing import NamedTuple
 
 from striate.base.axes import spatial_names
@@ -17,6 +19,7 @@ from striate.base.errors import ConfigError
 
 Size = int | tuple[int, ...]  # one number for every axis, or one for each
 Sizes = tuple[int, ...]  # one for each
+LIMIT = 2**31  # pixels or channels along one axis: beyond it no machine holds the picture
 
 
 def per_axis(name: str, value: Size, dims: int, *, where: str, minimum: int = 1) -> Sizes:
@@ -26,14 +29,19 @@ def per_axis(name: str, value: Size, dims: int, *, where: str, minimum: int = 1)
     (2, 2, 2)
 
     Raises:
-        ConfigError: another count than `dims`, or a number below `minimum`.
+        ConfigError: no integers, another count than `dims`, or a number below `minimum` or above `LIMIT`.
     """
-    values = (value,) * dims if isinstance(value, int) else tuple(value)
+    fix = f"give one integer, or {dims} in the order {', '.join(spatial_names(dims))}"
+    try:
+        values = tuple(map(index, value if isinstance(value, Iterable) else (value,) * dims))
+    except TypeError:
+        raise ConfigError(where, name, f"1 or {dims} integers", got=repr(value), fix=fix) from None
     if len(values) != dims:
-        fix = f"give one integer, or {dims} in the order {', '.join(spatial_names(dims))}"
         raise ConfigError(where, name, f"1 or {dims} integers", got=value, fix=fix)
     if min(values) < minimum:
         raise ConfigError(where, name, f">= {minimum} on every axis", got=value, fix=f"use {minimum} or more")
+    if max(values) > LIMIT:
+        raise ConfigError(where, name, f"<= {LIMIT} on every axis", got=value, fix=f"use {LIMIT} or less")
     return values
 
 
@@ -59,7 +67,7 @@ def output_size(n: int, kernel: int, stride: int = 1, before: int = 0, after: in
     if room < need:
         largest = (room - 1) // dilation + 1
         smaller = f", or use a kernel of {largest} or less" if largest >= 1 else ""
-        fix = f"pad {need - room} pixels more{smaller}"
+        fix = f"pad {need - room} pixels more{smaller}; before and after count together"
         what = f"the input of {n} pixels with {before} + {after} of padding"
         raise ConfigError("output_size", what, f"at least the window's {need} pixels", got=room, fix=fix)
     return (room - need) // stride + 1
@@ -77,7 +85,8 @@ def transposed_size(
         ConfigError: the output padding reaches the next size up, or the padding takes everything away.
     """
     if output_padding >= max(stride, dilation):
-        fix = f"use {max(stride, dilation) - 1} or less, or a larger stride"
+        most = max(stride, dilation) - 1
+        fix = f"use {most}{' or less' if most else ''}, or a larger stride"
         must = "less than stride or dilation"
         raise ConfigError("conv_transpose", "output_padding", must, got=output_padding, fix=fix)
     whole = stride * (n - 1) + reach(kernel, dilation) + output_padding
@@ -119,12 +128,13 @@ def pool_places(
     steps = per_axis("stride", kernel if stride is None else stride, dims, where="pooling")
     pads = per_axis("padding", padding, dims, where="pooling", minimum=0)
     gaps = per_axis("dilation", dilation, dims, where="pooling")
-    for n, p, k, d in zip(size, pads, kernel, gaps, strict=True):
+    for name, n, p, k, d in zip(spatial_names(dims), size, pads, kernel, gaps, strict=True):
         if 2 * p > reach(k, d):
-            fix = f"pad at most {reach(k, d) // 2}, or enlarge the kernel"
+            fix = f"pad at most {reach(k, d) // 2} along {name}, or enlarge the kernel"
             raise ConfigError("pooling", "padding", "at most half of the window", got=p, fix=fix)
         if p > 0 and d > n:  # a window could step over the whole picture and hold nothing
-            fix = f"dilate by at most {n}, or do not pad"
+            less = f" and pad at most {reach(k, n) // 2}" if 2 * p > reach(k, n) else ""
+            fix = f"dilate by at most {n}{less} along {name}"
             raise ConfigError("pooling", "dilation", f"at most the axis's {n} pixels", got=d, fix=fix)
     zipped = zip(size, kernel, steps, pads, gaps, strict=True)
     return PoolPlaces(kernel, steps, pads, gaps, tuple(_pooled(*axis, ceil_mode=ceil_mode) for axis in zipped))

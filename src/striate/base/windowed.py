@@ -5,12 +5,13 @@ rules of padding in `padding.py`; this file gives them names, and errors that sa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from math import gcd
+from sys import float_info
 from typing import ClassVar
 
 from striate.base.errors import ConfigError
-from striate.base.operations import Number, Operation, Shape, one_of, positive, written
+from striate.base.operations import Number, Operation, Shape, divisors, one_of, positive, written
 from striate.base.padding import BORDERS, Padding, Pixels, check_border, explicit, resolve
 from striate.base.shapes import Size, Sizes, output_size, per_axis, pool_places, reach, transposed_size
 
@@ -25,22 +26,35 @@ class Windowed(Operation):
             raise self.refuse("channels and 1 to 3 axes", x, fix)
         return x[1:]
 
-    def needs(self, x: Shape, kernel: Sizes, dilation: Sizes, padding: Sizes) -> None:
-        """Refuse a window that reaches over more than the picture and its padding (pixels in all, an axis)."""
+    def needs(self, x: Shape, kernel: Sizes, dilation: Sizes, padding: Sizes, over: Sizes) -> None:
+        """Refuse a window that reaches over more than the picture and its padding (pixels in all, an axis).
+
+        `over`: by how many pixels a window may stand over all the same, as it may with ceil_mode.
+        """
         need = tuple(reach(k, d) for k, d in zip(kernel, dilation, strict=True))
         room = tuple(n + p for n, p in zip(x[1:], padding, strict=True))
-        missing = max(r - n for r, n in zip(need, room, strict=True))
-        if missing <= 0:
+        if all(r <= n + o for r, n, o in zip(need, room, over, strict=True)):
             return
         spread = f", which spreads over {written(need)}" if need != kernel else ""
         bordered = f" ({written(room)} with its padding)" if room != x[1:] else ""
-        pad = -(-(max(padding) + missing) // 2)
-        most = min(need) // 2 if isinstance(self, Pool) else pad  # a pooling may pad half a window
-        padded = f"use pad {pad}, " if pad <= most else "use "
-        smaller = written(tuple(min(k, (n - 1) // d + 1) for k, n, d in zip(kernel, room, dilation, strict=True)))
-        fix = f"{padded}a {smaller} kernel, or drop one pooling before it"
+        pad = max(-(-(r - n - o) // 2) for r, n, o in zip(need, x[1:], over, strict=True))
+        smaller = tuple(min(k, (n - 1) // d + 1) for k, n, d in zip(kernel, room, dilation, strict=True))
+        padded = [f"pad {pad}"] if self.fits(x, "padding", pad) else []
+        shrunk = [f"a {written(smaller)} kernel"] if self.fits(x, "kernel_size", smaller) else []
+        known = ", ".join(padded + shrunk)
+        fix = f"{f'use {known}' if known else 'give it a larger input'}, or drop one pooling before it"
         must = f"at least as large as the {written(kernel)} kernel{spread}"
         raise ConfigError(self.kind, "the map", must, got=f"{written(x)}{bordered}", fix=fix)
+
+    def fits(self, x: Shape, name: str, value: Size) -> bool:
+        """Whether the operation has that field, and takes x with that value in it."""
+        if name not in {own.name for own in fields(self)}:  # type: ignore[arg-type]  # those that call it are
+            return False
+        try:
+            replace(self, **{name: value}).shape(x)  # type: ignore[type-var]
+        except ConfigError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class Conv(Windowed):
         _divides(self.kind, "the channels of the input", x[0], self.groups, also=self.out_channels)
         kernel, stride, dilation = _axes(self.kind, len(sizes), self.kernel_size, self.stride, self.dilation)
         pairs = resolve(self.padding, sizes, kernel, stride, dilation)
-        self.needs(x, kernel, dilation, tuple(sum(pair) for pair in pairs))
+        self.needs(x, kernel, dilation, tuple(sum(pair) for pair in pairs), (0,) * len(sizes))
         check_border(self.padding_mode, sizes, pairs)
         zipped = zip(sizes, kernel, stride, pairs, dilation, strict=True)
         return self.out_channels, *(output_size(n, k, s, *pair, d) for n, k, s, pair, d in zipped)
@@ -145,8 +159,9 @@ class Pool(Windowed):
         sizes = self.spatial(x)
         kernel, gaps = _axes(self.kind, len(sizes), kernel_size, dilation, names=("kernel_size", "dilation"))
         pads = per_axis("padding", padding, len(sizes), where=self.kind, minimum=0)
-        if not ceil_mode:
-            self.needs(x, kernel, gaps, tuple(2 * p for p in pads))
+        steps = per_axis("stride", kernel if stride is None else stride, len(sizes), where=self.kind)
+        over = tuple(s - 1 if ceil_mode else 0 for s in steps)
+        self.needs(x, kernel, gaps, tuple(2 * p for p in pads), over)
         places = pool_places(sizes, kernel, stride=stride, padding=pads, dilation=gaps, ceil_mode=ceil_mode)
         return x[0], *places.out
 
@@ -194,7 +209,7 @@ class LpPool(Pool):
     ceil_mode: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.norm_type < float("inf"):
+        if not 1 <= self.norm_type <= float_info.max:
             fix = "1 is the sum, 2 the root of the energy; for the maximum use max_pool"
             raise ConfigError(self.kind, "norm_type", ">= 1 and finite", got=self.norm_type, fix=fix)
 
@@ -252,7 +267,6 @@ def _axes(
 def _divides(where: str, what: str, channels: int, groups: int, also: int = 0) -> None:
     """Refuse channels that the groups do not divide; the groups named instead divide `also` too."""
     if channels % groups:
-        common = gcd(channels, also)
-        fits = [str(g) for g in range(1, common + 1) if common % g == 0]
-        fix = f"use groups {' or '.join(fits[-2:])}, or {channels // groups * groups + groups} channels"
+        fits = divisors(gcd(channels, also))[-2:]
+        fix = f"use groups {' or '.join(map(str, fits))}, or {channels // groups * groups + groups} channels"
         raise ConfigError(where, what, f"a multiple of groups {groups}", got=channels, fix=fix)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.base.errors import ConfigError
+from striate.base.operations import divisors
 
 
 def channel_shuffle(x: Float[Tensor, "B C *spatial"], groups: int) -> Float[Tensor, "B C *spatial"]:
@@ -36,7 +37,7 @@ def channel_shuffle_pullback(dy: Float[Tensor, "B C *spatial"], groups: int) -> 
 
 
 def _fix(C: int) -> str:
-    return f"take one of {', '.join(str(g) for g in range(1, C + 1) if C % g == 0)}"
+    return f"take one of {', '.join(map(str, divisors(C)))}"
 
 
 def demonstrate() -> str:
