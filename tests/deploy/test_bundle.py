@@ -2,6 +2,8 @@ import json
 import os
 import pickle
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +217,32 @@ def test_preprocessing_that_would_take_all_memory_or_give_no_numbers_is_refused(
     seal(bundle)
     with pytest.raises(ModelFileError):
         load_bundle(bundle)
+
+
+@pytest.mark.parametrize("inside", [".", "model"])
+def test_a_zip_of_a_bundle_is_one(bundle, tmp_path, inside):
+    archive = shutil.make_archive(tmp_path / "packed", "zip", bundle.parent if inside == "model" else bundle, inside)
+    assert striate.load(archive).bundle.config == load_bundle(bundle).config
+    again = load_bundle(Path(archive)).model
+    for a, b in zip(load_bundle(bundle).model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("fault", ["cut", "flipped", "no bundle", "no archive"])
+def test_a_zip_that_is_none_is_refused(bundle, tmp_path, fault):
+    path = tmp_path / "packed.zip"
+    shutil.make_archive(path.with_suffix(""), "zip", bundle)
+    content = bytearray(path.read_bytes())
+    match fault:
+        case "cut":
+            content = content[: len(content) // 2]
+        case "flipped":
+            content[len(content) // 2] ^= 1
+        case "no archive":
+            content = bytearray(b"text")
+    path.write_bytes(content)
+    if fault == "no bundle":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "b")
+    with pytest.raises(ModelFileError):
+        striate.load(path)

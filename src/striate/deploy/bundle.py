@@ -5,12 +5,15 @@
     README.md           model card
     SHA256SUMS          digests of the three, checked before anything is used
 
-Nothing in it is code: the loader builds only what the catalogue of networks names, and compares names,
-types and shapes of all tensors with the network before it reads one.
+A .zip of the folder is a bundle too.  Nothing in it is code: the loader builds only what the catalogue of networks
+names, and compares names, types and shapes of all tensors with the network before it reads one.
 """
 
 import os
 import shutil
+import tempfile
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +30,8 @@ from striate.data.preprocess import Preprocess
 from striate.models.catalogue import skeleton
 
 FILES = ("config.json", "model.safetensors", "README.md")
+SUMS = "SHA256SUMS"
+LARGEST_FILE = 8 << 30  # bytes that one file of an archive may unpack to
 
 
 class Architecture(BaseModel):
@@ -101,18 +106,43 @@ def save_bundle(folder: Path, bundle: Bundle, card: str) -> None:
             write_json(temporary / "config.json", bundle.config.model_dump(mode="json"))
             write(temporary / "model.safetensors", save(tensors, metadata={"format": "pt"}))
             write(temporary / "README.md", card)
-            write(temporary / "SHA256SUMS", "".join(f"{digest(temporary / name)}  {name}\n" for name in FILES))
+            write(temporary / SUMS, "".join(f"{digest(temporary / name)}  {name}\n" for name in FILES))
             replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle after comparing it with its digests.
+def load_bundle(location: Path) -> Bundle:
+    """Read a bundle, a folder or a .zip of one, after comparing it with its digests.
 
     Raises:
         ModelFileError: missing, altered, or not a bundle.
     """
+    if not zipfile.is_zipfile(location):
+        return _load_folder(location)
+    with tempfile.TemporaryDirectory() as unpacked:
+        _unpack(location, Path(unpacked))
+        return _load_folder(Path(unpacked))
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Copy the bundle's files out of an archive, and no others, wherever in it they lie together."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (config,) = [name for name in archive.namelist() if name.rpartition("/")[2] == FILES[0]]
+            inside = config.removesuffix(FILES[0])
+            for name in (*FILES, SUMS):
+                if archive.getinfo(inside + name).file_size > LARGEST_FILE:
+                    raise _not_ours(path, f"a {name} of more than {LARGEST_FILE >> 30} GiB")
+                with archive.open(inside + name) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, StriateError):
+            raise
+        raise _not_ours(path, f"an archive without a whole bundle ({error})") from error
+
+
+def _load_folder(folder: Path) -> Bundle:
     _check_digests(folder)
     try:
         config = Config.model_validate_json((folder / "config.json").read_bytes())
@@ -128,7 +158,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def _check_digests(folder: Path) -> None:
-    sums = folder / "SHA256SUMS"
+    sums = folder / SUMS
     try:
         pairs = [line.split("  ", 1) for line in sums.read_text().splitlines()]
         known = {name: value for value, name in pairs}

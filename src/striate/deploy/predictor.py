@@ -144,13 +144,13 @@ def _decoded(picture: object) -> Image.Image | np.ndarray:
 
 
 def load(location: str | Path) -> Predictor:
-    """The predictor of a run folder or of a bundle.
+    """The predictor of a run folder or of a bundle, a folder or a .zip of it.
 
     Raises:
         ModelFileError: no bundle there, or it is damaged.
     """
     folder = Path(location)
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() or folder.is_file():
         return Predictor(load_bundle(folder))
     if (folder / "model" / "config.json").is_file():
         return Predictor(load_bundle(folder / "model"))
