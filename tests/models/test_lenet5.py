@@ -14,6 +14,21 @@ def test_lenet5_has_61706_parameters_and_416520_macs():
     assert counter.get_total_flops() == 2 * 416_520
 
 
+def test_relu_behind_the_pooling_gives_the_bits_of_relu_before_it():
+    model = build("lenet5", seed=3)
+    conv1, pool, relu, conv2, *_ = model.features
+    taught = torch.nn.Sequential(conv1, relu, pool, conv2, relu, pool, model.classifier)
+    x = torch.randn(16, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(16) % 10
+
+    def gradients(network):
+        loss = torch.nn.functional.cross_entropy(network(x), y)
+        return [loss, *torch.autograd.grad(loss, list(model.parameters()))]
+
+    for ours, theirs in zip(gradients(model), gradients(taught), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize("image_size", [20, 21, 32, 33, 64])
 @pytest.mark.parametrize("in_channels", [1, 3, 5])
 def test_any_size_from_20_pixels_and_any_channels_fit(image_size, in_channels):
