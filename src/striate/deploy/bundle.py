@@ -27,7 +27,7 @@ from torch import nn
 from striate.base.errors import ModelFileError, StriateError
 from striate.base.files import digest, replace_folder, resource_errors, write, write_json
 from striate.data.preprocess import Preprocess
-from striate.models.catalogue import skeleton
+from striate.models.catalogue import options, skeleton
 
 FILES = ("config.json", "model.safetensors", "README.md")
 SUMS = "SHA256SUMS"
@@ -47,7 +47,13 @@ class Architecture(BaseModel):
         """The network without numbers: names and shapes are known, no memory is taken."""
         with torch.device("meta"):
             return skeleton(
-                self.name, num_classes=self.num_classes, in_channels=self.in_channels, image_size=self.image_size
+                self.name,
+                options(
+                    self.name,
+                    num_classes=self.num_classes,
+                    in_channels=self.in_channels,
+                    image_size=self.image_size,
+                ),
             )
 
 

@@ -47,7 +47,7 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
         )
     load_weights(wired, best(folder.checkpoints, row.step))
     batches = evaluation_batches(wired.dataset.test, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device)
-    logits, labels = collect(wired.state.model, batches)
+    logits, labels = collect(wired.network, batches)
     outcome = Outcome(
         path=folder.path,
         epochs=len(history.rows),
@@ -80,7 +80,7 @@ def _bundle(wired: Wired) -> Bundle:
         data_fingerprint=wired.dataset.fingerprint,
         versions={"striate": __version__, "torch": versions["torch"], "python": versions["python"]},
     )
-    return Bundle(model=wired.state.model, preprocess=wired.preprocess, config=config)
+    return Bundle(model=wired.network, preprocess=wired.preprocess, config=config)
 
 
 def _write_samples(wired: Wired, folder: RunFolder) -> None:

@@ -88,7 +88,7 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
 def _validate(wired: Wired, stop: StopRequest) -> tuple[Tensor, Tensor]:
     """Labels and logits of the validation split; only a part of them if a signal came."""
     batches = evaluation_batches(wired.dataset.validation, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device)
-    logits, labels = collect(wired.state.model, _until_stopped(batches, stop))
+    logits, labels = collect(wired.network, _until_stopped(batches, stop))
     return labels, logits
 
 

@@ -74,10 +74,10 @@ class Regularise(Table):
     """Against learning by heart.
 
     Args:
-        dropout: share of features dropped in training where the network drops any, in [0, 1).
+        dropout: share of features dropped in training, in [0, 1), of a network that drops any; none is its own.
     """
 
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
 
 
 class Schedule(Table):

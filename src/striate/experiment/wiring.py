@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from striate.base.errors import ConfigError, DataError
@@ -17,7 +17,8 @@ from striate.data.samples import Source
 from striate.data.statistics import mean_std
 from striate.deploy.bundle import Architecture
 from striate.experiment.recipe import Recipe
-from striate.models.catalogue import build, card
+from striate.models.card import Criterion
+from striate.models.catalogue import build, card, training_form
 from striate.training.engine import TrainState
 from striate.training.optimisers import OPTIMISERS
 from striate.training.plan import Plan
@@ -37,7 +38,8 @@ class Wired:
         augment: random changes of training pictures.
         architecture: how to build the network again.
         plan: what runs the steps.
-        state: network and optimiser before the first update.
+        network: what is kept: the trained module, without heads that only training needs.
+        state: trained module and optimiser before the first update.
         loss_fn: (logits, labels) -> mean loss.
         lr_at: learning rate of an update.
         steps_per_epoch: updates in an epoch, the last partial batch included.
@@ -49,15 +51,16 @@ class Wired:
     augment: Augment
     architecture: Architecture
     plan: Plan
+    network: nn.Module
     state: TrainState
-    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    loss_fn: Criterion
     lr_at: Schedule
     steps_per_epoch: int
 
     @property
     def parameters(self) -> int:
         """Trainable numbers of the network."""
-        return sum(p.numel() for p in self.state.model.parameters() if p.requires_grad)
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
 
 def picture_of(recipe: Recipe, source: Source) -> Picture:
@@ -66,7 +69,7 @@ def picture_of(recipe: Recipe, source: Source) -> Picture:
     Pictures that all lack the same few pixels on each side are put in the middle of black, as the paper
     did with its digits; all others are resized.
     """
-    size = recipe.preprocess.image_size or card(recipe.model).image_size
+    size = recipe.preprocess.image_size or card(recipe.model).usual.image_size
     if source.size is not None and source.size[0] == source.size[1]:
         lacking = size - source.size[0]
         if lacking % 2 == 0 and 0 < lacking <= 2 * PAPER_PAD:
@@ -127,7 +130,8 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
             got=recipe.augment.shift,
             fix="2 is usual",
         )
-    model = plan.place(_network(recipe, architecture))
+    network = plan.place(_network(recipe, architecture))
+    model = plan.place(training_form(recipe.model, network, recipe.seed))
     steps_per_epoch = ceil(len(dataset.train) / recipe.batch_size)
     total = recipe.epochs * steps_per_epoch
     warmup = min(total, round(recipe.schedule.warmup_epochs * steps_per_epoch))
@@ -139,8 +143,9 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         augment=Augment(shift=recipe.augment.shift, flip=recipe.augment.flip),
         architecture=architecture,
         plan=plan,
+        network=network,
         state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
-        loss_fn=partial(F.cross_entropy, label_smoothing=recipe.loss.label_smoothing),
+        loss_fn=_loss(recipe),
         lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
         steps_per_epoch=steps_per_epoch,
     )
@@ -155,3 +160,10 @@ def _network(recipe: Recipe, architecture: Architecture) -> nn.Module:
         dropout=recipe.regularise.dropout,
         seed=recipe.seed,
     )
+
+
+def _loss(recipe: Recipe) -> Criterion:
+    """Cross-entropy, in the form that the network is trained by."""
+    plain = partial(F.cross_entropy, label_smoothing=recipe.loss.label_smoothing)
+    own = card(recipe.model).loss
+    return own(plain) if own else plain

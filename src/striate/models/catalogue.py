@@ -1,42 +1,17 @@
-"""Every network by name: one dict that can be read, and the function that builds from it."""
+"""Every network by name: one dict that can be read, and the functions that build from it."""
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.layers.initialise import initialise
-from striate.models.lenet5 import LeNet5
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What a network is.
-
-    Args:
-        builder: (num_classes, in_channels, image_size, dropout) -> module.
-        image_size: side in pixels of the square picture it was made for.
-        source: paper and year.
-        faithful: what is as published and what is not.
-    """
-
-    builder: Callable[[int, int, int, float], nn.Module]
-    image_size: int
-    source: str
-    faithful: str
-
+from striate.models import lenet5
+from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
-    "lenet5": Card(
-        builder=LeNet5,
-        image_size=32,
-        source="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
-        faithful="sizes as published; ReLU, max pooling, full connections and a linear output as taught today",
-    ),
+    "lenet5": lenet5.LENET5,
 }
 
 
@@ -52,50 +27,84 @@ def card(name: str) -> Card:
     return MODELS[name]
 
 
+def options(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+    dropout: float | None = None,
+) -> Options:
+    """What the builder of a network is told: what is given, and the network's own for the rest.
+
+    Raises:
+        ConfigError: an unknown name, a number out of range, or one that means nothing to this network.
+    """
+    usual = card(name).usual
+    if num_classes is not None and usual.num_classes is None:
+        raise ConfigError(name, "num_classes", "left out", got=num_classes, fix="it has no classes")
+    if dropout is not None and usual.dropout is None:
+        raise ConfigError(name, "dropout", "left out", got=dropout, fix="it drops nothing")
+    if num_classes is not None and num_classes < 2:
+        raise ConfigError(name, "num_classes", ">= 2", got=num_classes, fix="give at least two classes")
+    if in_channels is not None and in_channels < 1:
+        raise ConfigError(name, "in_channels", ">= 1", got=in_channels, fix="1 is grey, 3 is colour")
+    if image_size is not None and image_size < 1:
+        raise ConfigError(name, "image_size", ">= 1", got=image_size, fix=f"{usual.image_size} is usual")
+    return Options(
+        num_classes=usual.num_classes if num_classes is None else num_classes,
+        in_channels=usual.in_channels if in_channels is None else in_channels,
+        image_size=usual.image_size if image_size is None else image_size,
+        dropout=usual.dropout if dropout is None else dropout,
+    )
+
+
 def build(
     name: str,
     *,
-    num_classes: int = 10,
-    in_channels: int = 1,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
     image_size: int | None = None,
-    dropout: float = 0.0,
+    dropout: float | None = None,
     seed: int = 0,
 ) -> nn.Module:
     """Build a network with freshly drawn weights.
 
     Args:
         name: a key of `MODELS`.
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes, >= 2.  Left out, these four are the network's own, as published or usual.
         in_channels: channels of the picture, >= 1.
-        image_size: side of the square picture in pixels; None is the network's own.
-        dropout: share of features that training drops where the network drops any, in [0, 1).
+        image_size: side of the square picture in pixels.
+        dropout: share of features that training drops, in [0, 1).
         seed: the weights are a pure function of it; torch's global generator is left alone.
 
     Raises:
-        ConfigError: an unknown name or a number out of range.
+        ConfigError: an unknown name, a number out of range, or one that means nothing to this network.
 
     >>> sum(p.numel() for p in build("lenet5").parameters())
     61706
     """
+    asked = options(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
     with torch.random.fork_rng(devices=[]):  # torch's constructors draw weights that are replaced below
-        model = skeleton(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
-    initialise(model, seed)
+        model = skeleton(name, asked)
+    card(name).start(model, seed)
     return model
 
 
-def skeleton(
-    name: str, *, num_classes: int, in_channels: int, image_size: int | None = None, dropout: float = 0.0
-) -> nn.Module:
-    """A network whose weights are torch's own draw, or nothing at all inside `torch.device("meta")`.
+def skeleton(name: str, asked: Options) -> nn.Module:
+    """A network whose weights are torch's own draw, or nothing at all inside `torch.device("meta")`."""
+    model = card(name).builder(asked)
+    number_layers(model)
+    return model
 
-    Raises:
-        ConfigError: as `build`.
-    """
+
+def training_form(name: str, network: nn.Module, seed: int) -> nn.Module:
+    """What is trained: the network itself, or where its card says so, the network with heads that are left behind."""
     chosen = card(name)
-    if num_classes < 2:
-        raise ConfigError(name, "num_classes", ">= 2", got=num_classes, fix="give at least two classes")
-    if in_channels < 1:
-        raise ConfigError(name, "in_channels", ">= 1", got=in_channels, fix="1 is grey, 3 is colour")
-    model = chosen.builder(num_classes, in_channels, image_size or chosen.image_size, dropout)
+    if chosen.heads is None:
+        return network
+    with torch.random.fork_rng(devices=[]):
+        model = chosen.heads(network)
+    chosen.start(model, seed)
     number_layers(model)
     return model

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import Dropout
+from striate.models.card import Card, Options
 
 SMALLEST = 20  # pixels: below it nothing is left after the second pooling
 
@@ -63,3 +64,11 @@ class LeNet5(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B classes"]:
         """The logits."""
         return self.classifier(self.features(x))
+
+
+LENET5 = Card(
+    builder=lambda o: LeNet5(o.classes, o.in_channels, o.image_size, o.p),
+    usual=Options(num_classes=10, in_channels=1, image_size=32, dropout=0.0),
+    source="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
+    faithful="sizes as published; ReLU, max pooling, full connections and a linear output as taught today",
+)
