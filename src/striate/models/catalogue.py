@@ -7,10 +7,12 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import lenet5
+from striate.models import lenet5, perceptron
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
+    "perceptron": perceptron.PERCEPTRON,
+    "mlp": perceptron.MLP_256,
     "lenet5": lenet5.LENET5,
 }
 
