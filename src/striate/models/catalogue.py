@@ -7,12 +7,13 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import lenet5, perceptron
+from striate.models import lenet5, lenet1989, perceptron
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
     "perceptron": perceptron.PERCEPTRON,
     "mlp": perceptron.MLP_256,
+    "lenet-1989": lenet1989.LENET_1989,
     "lenet5": lenet5.LENET5,
 }
 
