@@ -7,7 +7,7 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import lenet5, lenet1989, perceptron
+from striate.models import alexnet, alexnet2014, lenet5, lenet1989, perceptron
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
@@ -15,6 +15,8 @@ MODELS: dict[str, Card] = {
     "mlp": perceptron.MLP_256,
     "lenet-1989": lenet1989.LENET_1989,
     "lenet5": lenet5.LENET5,
+    "alexnet": alexnet.ALEXNET,
+    "alexnet-2014": alexnet2014.ALEXNET_2014,
 }
 
 
