@@ -7,7 +7,7 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import alexnet, alexnet2014, lenet5, lenet1989, perceptron
+from striate.models import alexnet, alexnet2014, googlenet, lenet5, lenet1989, perceptron
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
@@ -17,6 +17,8 @@ MODELS: dict[str, Card] = {
     "lenet5": lenet5.LENET5,
     "alexnet": alexnet.ALEXNET,
     "alexnet-2014": alexnet2014.ALEXNET_2014,
+    "googlenet": googlenet.GOOGLENET,
+    "googlenet-bn": googlenet.GOOGLENET_BN,
 }
 
 
