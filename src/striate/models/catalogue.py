@@ -7,13 +7,14 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import alexnet, alexnet2014, googlenet, lenet5, lenet1989, perceptron
+from striate.models import alexnet, alexnet2014, googlenet, lenet5, lenet5_1998, lenet1989, perceptron
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
     "perceptron": perceptron.PERCEPTRON,
     "mlp": perceptron.MLP_256,
     "lenet-1989": lenet1989.LENET_1989,
+    "lenet5-1998": lenet5_1998.LENET5_1998,
     "lenet5": lenet5.LENET5,
     "alexnet": alexnet.ALEXNET,
     "alexnet-2014": alexnet2014.ALEXNET_2014,
