@@ -127,12 +127,21 @@ class Field:
     def sliding(self, dim: int) -> tuple["Field", Atom]:
         """The field with `dim` as one atom, and that atom: what a window slides over.
 
-        A dimension that is no row of places (several atoms that do not follow on each other) is spread first.
+        A dimension of several atoms is no even row of places; it is taken for one whose jump is the outer atom's, a
+        bound: the steps of the inner ones are added everywhere.
         """
-        if len(self.dims[dim]) == 1:
-            return self, self.dims[dim][0]
-        whole = self.spread([dim]).bound() if self.dims[dim] else self
-        return whole, Atom(self.shape[dim], (0,) * len(self.intervals))
+        if len(self.dims[dim]) <= 1:
+            return self, self.dims[dim][0] if self.dims[dim] else Atom(1, (0,) * len(self.intervals))
+        outer, *inner = self.dims[dim]
+        weight = prod(atom.size for atom in inner)
+        slope = tuple(Fraction(jump, weight) for jump in outer.jumps)
+        field = self.bound()
+        for atom in inner:
+            weight //= atom.size
+            beside = tuple(jump - s * weight for jump, s in zip(atom.jumps, slope, strict=True))
+            field = field.shifted(beside, 0, atom.size - 1)
+        even = Atom(self.shape[dim], slope)
+        return field.replaced(dim, (even,)), even
 
     def window(self, dim: int, size: int, *, stride: int = 1, dilation: int = 1, before: int = 0, out: int) -> "Field":
         """A window of `size` entries slides along `dim`; `before` entries of padding precede the first."""

@@ -179,7 +179,8 @@ def _roll(call: Call, fields: Lookup) -> Field | None:
     if field is None:
         return None
     dims = [dim % len(field.dims) for dim in call["dims"]] or list(range(len(field.dims)))
-    return field.spread(dims)
+    moves = any(atom.moves for dim in dims for atom in field.dims[dim])
+    return field.spread(dims).bound() if moves else field
 
 
 def _repeat(call: Call, fields: Lookup) -> Field | None:
@@ -202,6 +203,28 @@ def _shuffle(call: Call, fields: Lookup) -> Field | None:
     return field and field.spread([1])
 
 
+def _pixel_unshuffle(call: Call, fields: Lookup) -> Field | None:
+    """(…, C, H r, W r) -> (…, C r r, H, W): the places within a square become channels."""
+    field, r = source(call, fields), call["downscale_factor"]
+    if field is None:
+        return None
+    *outer, C, H, W = field.shape
+    n = len(outer)
+    apart = field.reshaped((*outer, C, H // r, r, W // r, r))
+    return apart.permuted([*range(n + 1), n + 2, n + 4, n + 1, n + 3]).reshaped(call.output.shape)
+
+
+def _pixel_shuffle(call: Call, fields: Lookup) -> Field | None:
+    """(…, C r r, H, W) -> (…, C, H r, W r): channels become the places within a square."""
+    field, r = source(call, fields), call["upscale_factor"]
+    if field is None:
+        return None
+    *outer, C, H, W = field.shape
+    n = len(outer)
+    apart = field.reshaped((*outer, C // r**2, r, r, H, W))
+    return apart.permuted([*range(n + 1), n + 3, n + 1, n + 4, n + 2]).reshaped(call.output.shape)
+
+
 VIEWS: Mapping[str, Rule] = {
     "view": _reshape,
     "_unsafe_view": _reshape,
@@ -209,6 +232,8 @@ VIEWS: Mapping[str, Rule] = {
     "reshape": _reshape,
     "channel_shuffle": _shuffle,
     "native_channel_shuffle": _shuffle,
+    "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle,
     "permute": _permute,
     "transpose": _transpose,
     "t": _transpose,

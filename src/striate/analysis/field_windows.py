@@ -92,16 +92,18 @@ def _slack(scale: Fraction) -> Fraction:
 
 def _upsample(call: Call, fields: Lookup) -> Field | None:
     """Entry o is made of entries around (o + 1/2) n / m - 1/2, or, corners aligned, o (n - 1) / (m - 1)."""
-    field = fields(call["self"] if "self" in call.arguments else call["input"])
+    field = fields(call["self"])
     if field is None:
         return None
     axes = _rank(call.name)
     aligned = bool(call.arguments.get("align_corners"))
-    for dim in range(len(field.dims) - axes, len(field.dims)):
+    factors = [factor for name, factor in call.arguments.items() if name.startswith("scales")]
+    for dim, factor in zip(range(len(field.dims) - axes, len(field.dims)), factors, strict=True):
         n, m = field.shape[dim], call.output.shape[dim]
         if n == m:
             continue
-        scale = Fraction(n - 1, max(m - 1, 1)) if aligned else Fraction(n, m)
+        asked = Fraction(n, m) if factor is None else 1 / Fraction(factor)
+        scale = Fraction(n - 1, max(m - 1, 1)) if aligned else asked
         centre = Fraction(0) if aligned else scale / 2 - Fraction(1, 2)
         if "nearest_exact" in call.name:
             first, last = scale / 2 - 1, scale / 2

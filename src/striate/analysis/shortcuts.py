@@ -27,7 +27,7 @@ def shortcut(func: OpOverload, arguments: Arguments) -> Any:
     rule = _RULES.get(name)
     if rule is not None:
         return rule(arguments)
-    if torch.Tag.pointwise in func.tags:
+    if torch.Tag.pointwise in func.tags and arguments.get("memory_format") is None:
         return _pointwise(name, tensors, arguments)
     if name.endswith("_backward") and len(func._schema.returns) == 1:
         return _like_the_input(arguments)
@@ -38,8 +38,11 @@ def _pointwise(name: str, tensors: list[Tensor], arguments: Arguments) -> Tensor
     """One number of the output for each place; numbers that are no floats of one kind are left to torch."""
     kinds = {tensor.dtype for tensor in tensors}
     shape = _broadcast([tensor.shape for tensor in tensors])
-    dtype = tensors[0].dtype
-    if len(kinds) > 1 or shape is None or not dtype.is_floating_point or name.rstrip("_") in _NOT_FLOAT:
+    orders = {
+        tensor.stride() for tensor in tensors if tensor.shape == shape
+    }  # of one, the output's; of several, torch's
+    plain = tensors[0].dtype.is_floating_point and name.rstrip("_") not in _NOT_FLOAT
+    if len(kinds) > 1 or len(orders) > 1 or shape is None or not plain:
         return None
     if name.endswith("_"):
         return tensors[0] if tensors[0].shape == shape else None
@@ -85,6 +88,8 @@ def _each(values: Any, count: int) -> list[int]:
 def _convolution(a: Arguments) -> Tensor | None:
     x, weight, axes = a["input"], a["weight"], a["weight"].ndim - 2
     inside = weight.shape[0] if a["transposed"] else weight.shape[1] * a["groups"]
+    if a["transposed"] and x.ndim == axes + 2 and x.shape[1] != inside:
+        raise RuntimeError(f"{inside} channels expected, {x.shape[1]} came")  # torch would not notice without numbers
     if x.ndim != axes + 2 or x.shape[1] != inside or weight.shape[0] % a["groups"] or x.dtype != weight.dtype:
         return None
     names = ("stride", "padding", "dilation", "output_padding")
@@ -198,7 +203,15 @@ def _pad(a: Arguments) -> Tensor | None:
 
 def _same(a: Arguments) -> Tensor | None:
     x = a["self"]
-    return None if a.get("half_to_float") or a.get("dtype") is not None else _shaped(x, x.shape)
+    kept = a.get("memory_format") in _KEPT and a.get("dtype") in (None, x.dtype) and not a.get("half_to_float")
+    return _shaped(x, x.shape) if kept else None
+
+
+def _clone(a: Arguments) -> Tensor | None:
+    x, order = a["self"], a["memory_format"]
+    if order == torch.contiguous_format:
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return _shaped(x, x.shape) if order in _KEPT else None
 
 
 def _itself(a: Arguments) -> Tensor:
@@ -220,11 +233,16 @@ def _layer_norm_backward(a: Arguments) -> tuple[Tensor | None, ...]:
     return tuple(_shaped(x, shape) if asked else None for shape, asked in wanted)
 
 
+def _softmax_backward(a: Arguments) -> Tensor | None:
+    return _shaped(a["grad_output"], a["output"].shape) if a["grad_output"].is_contiguous() else None
+
+
 def _embedding(a: Arguments) -> Tensor:
     weight, indices = a["weight"], a["indices"]
     return _shaped(weight, (*indices.shape, weight.shape[1]))
 
 
+_KEPT = (None, torch.preserve_format)  # the order in memory that stays
 _NOT_FLOAT = frozenset(  # whose numbers are true or false, or whole, or chosen by such
     "eq ne lt le gt ge logical_and logical_or logical_not logical_xor isnan isinf isfinite isposinf isneginf signbit"
     " bitwise_and bitwise_or bitwise_not bitwise_xor where masked_fill".split()
@@ -242,10 +260,12 @@ _RULES: Mapping[str, Callable[[Arguments], Any]] = {
     "constant_pad_nd": _pad,
     "cat": _cat,
     "stack": _stack,
+    "clone": _clone,
     "embedding": _embedding,
     **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"), _upsample),
     **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduce),
     **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm"), _product),
     **dict.fromkeys(("_softmax", "_log_softmax", "_safe_softmax", "empty_like", "zeros_like", "ones_like"), _same),
+    **dict.fromkeys(("_softmax_backward_data", "_log_softmax_backward_data"), _softmax_backward),
     **dict.fromkeys(("bernoulli_", "zero_", "fill_", "uniform_", "normal_"), _itself),
 }

@@ -23,7 +23,7 @@ class Sight:
         jump: from an output to its neighbour; 0 where no output has a neighbour along this axis.
         start: the first pixel that the first output sees; below 0 in the padding.
         after: pixels that the last output sees past the end of the input.
-        status: "exact"; "bound", it may see less; "whole input", every output sees everything.
+        status: "exact"; "bound", it may see less; "whole input", no output is confined to a part of it.
     """
 
     receptive_field: int
@@ -41,14 +41,16 @@ class Sight:
 def sight_of(field_: Field, axis: int, size: int) -> Sight:
     """What the entries of a tensor see along one axis of an input of `size` pixels."""
     one, jump = field_.intervals[axis], field_.jumps()[axis]
-    travel = sum(max(0, atom.jumps[axis]) * (atom.size - 1) for dim in field_.dims for atom in dim)
-    if jump == 0 and one.low <= 0 and one.high >= size - 1:
+    ways = [atom.jumps[axis] * (atom.size - 1) for dim in field_.dims for atom in dim]
+    forth, back = sum(max(0, way) for way in ways), sum(min(0, way) for way in ways)
+    covers = one.low + forth <= 0 and one.high + back >= size - 1  # wherever the entry lies
+    if covers and (jump == 0 or not one.exact):
         return Sight(size, 0, 0, 0, "whole input")
     return Sight(
         receptive_field=floor(one.high - one.low) + 1,
         jump=_plain(jump),
-        start=ceil(one.low),
-        after=floor(one.high + travel) - (size - 1),
+        start=ceil(one.low + back),
+        after=floor(one.high + forth) - (size - 1),
         status="exact" if one.exact else "bound",
     )
 
