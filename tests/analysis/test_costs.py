@@ -134,6 +134,8 @@ def test_torchs_own_counter_agrees_where_it_is_right():
         (nn.Linear(120, 84), (120,), 10_164),  # F6
         (Attention(), (2, 10, 8), 0),  # products of the input with itself: no weight is used
         (Own(lambda x, w: x @ w, (6, 10)), (4, 6), 240),
+        (Own(lambda x, b: x + b, (6, 3, 1)), (6, 3, 5), 90),  # a bias for each unit, or for each row of them
+        (Own(lambda x: x + x + 1), (4, 6), 0),
     ],
 )
 def test_connections_are_weights_and_biases_as_often_as_they_are_used(model, shape, expected):

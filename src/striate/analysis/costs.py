@@ -28,8 +28,11 @@ def macs(call: Call) -> int:
 def connections(call: Call, constant: Constant) -> int:
     """Weights and biases, each as often as the operation uses it, for the whole batch.
 
-    Products of two tensors that both depend on the input, as in attention, have no weights.
+    Products of two tensors that both depend on the input, as in attention, have no weights.  A tensor of numbers that
+    is added is a bias of its own for every unit.
     """
+    if call.name == "add":
+        return call.output.numel() if any(constant(t) and t.ndim for t in call.inputs()) else 0
     factors = [t for t in call.inputs() if t.ndim > 1]
     if call.name not in _MACS or not any(constant(factor) for factor in factors):
         return 0

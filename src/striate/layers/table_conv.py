@@ -79,6 +79,8 @@ class TableConv2d(Conv2d):
     @torch.no_grad()
     def restrict_(self) -> None:
         """Cut a fresh draw for all input maps to the table, and widen it as 1 / sqrt(an output map's own inputs)."""
+        if self.weight.is_meta:  # no numbers to cut
+            return
         share = self.table.sum((1, 2, 3), keepdim=True) / self.in_channels
         self.weight.mul_(self.table / share.sqrt())
 
