@@ -74,6 +74,7 @@ RUNS = {
     "up": lambda: [F.interpolate(X, scale_factor=2, mode=mode) for mode in ("nearest", "bilinear", "bicubic")],
     "activations": backed(lambda x: F.gelu(F.silu(F.leaky_relu(F.elu(x.relu().tanh().sigmoid()))))),
     "arithmetic": backed(lambda x: (x * 2 + 1 - x / 3).clamp(min=0) ** 2 * torch.rand(4, 1, 1)),
+    "masked": backed(lambda x: x * (X > 0.5) * torch.tensor([[True], [False]])[:, :, None, None]),
     "in place": lambda: X.clone().relu_().add_(1).mul_(X).clamp_(0, 1),
     "comparisons": lambda: (X > 0.5, X.masked_fill(X > 0.5, 0.0), torch.where(X > 0.5, X, -X)),
     "other kinds": lambda: (torch.arange(3) + 1, torch.arange(3) / 2, X.double() + X, torch.arange(8) < X),

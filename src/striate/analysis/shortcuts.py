@@ -35,21 +35,22 @@ def shortcut(func: OpOverload, arguments: Arguments) -> Any:
 
 
 def _pointwise(name: str, tensors: list[Tensor], arguments: Arguments) -> Tensor | None:
-    """One number of the output for each place; numbers that are no floats of one kind are left to torch."""
-    kinds = {tensor.dtype for tensor in tensors}
+    """One number of the output for each place; what is not of one kind of float, masks apart, is left to torch."""
     shape = _broadcast([tensor.shape for tensor in tensors])
+    floats = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
+    kinds = {tensor.dtype for tensor in tensors} - {torch.bool}
     orders = {
         tensor.stride() for tensor in tensors if tensor.shape == shape
     }  # of one, the output's; of several, torch's
-    plain = tensors[0].dtype.is_floating_point and name.rstrip("_") not in _NOT_FLOAT
-    if len(kinds) > 1 or len(orders) > 1 or shape is None or not plain:
+    plain = bool(floats) and name.rstrip("_") not in _NOT_FLOAT
+    if shape is None or len(kinds) > 1 or len(orders) > 1 or not plain:
         return None
     if name.endswith("_"):
-        return tensors[0] if tensors[0].shape == shape else None
+        return tensors[0] if tensors[0].shape == shape and tensors[0] is floats[0] else None
     out = arguments.get("out")
     if isinstance(out, Tensor):
         return out if out.shape == shape else None
-    return _shaped(tensors[0], shape)
+    return _shaped(floats[0], shape)
 
 
 def _broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
