@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.analysis.measure import Recording, average_for_max, linearised, support
 
 from striate.analysis.inspect import inspect
 from striate.models.card import tokens
 from striate.models.catalogue import MODELS, card, options, skeleton
-from tests.analysis.measure import Recording, average_for_max, linearised, support
 
 # Pictures large enough for the deepest layers' fields to lie within them; None: the network's own size.
 SIZES = {
