@@ -7,11 +7,30 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import lenet5
+from striate.models import (
+    allconv,
+    lenet5,
+    mobilenet,
+    resnet,
+    shufflenet,
+    vgg,
+)
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
     "lenet5": lenet5.LENET5,
+    "vgg11": vgg.VGG11,
+    "vgg13": vgg.VGG13,
+    "vgg16": vgg.VGG16,
+    "vgg19": vgg.VGG19,
+    "allconv": allconv.ALLCONV,
+    "resnet20": resnet.RESNET20,
+    "resnet18": resnet.RESNET18,
+    "resnet34": resnet.RESNET34,
+    "resnet50": resnet.RESNET50,
+    "resnet50-2015": resnet.RESNET50_2015,
+    "mobilenet": mobilenet.MOBILENET,
+    "shufflenet": shufflenet.SHUFFLENET,
 }
 
 
@@ -22,7 +41,7 @@ def card(name: str) -> Card:
         ConfigError: no network of that name; the nearest names are given.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or list(MODELS)
+        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or ["lenet5"]
         raise ConfigError("model", "name", f"one of {', '.join(MODELS)}", got=name, fix=f"try {' or '.join(near)}")
     return MODELS[name]
 
