@@ -27,6 +27,11 @@ SMALLEST = {
     "resnet50-2015": 32,
     "mobilenet": 32,
     "shufflenet": 32,
+    "fcn-small": 8,
+    "autoencoder": 4,
+    "textcnn": 5,
+    "m5": 80,
+    "c3d-small": 8,
 }
 BATCH, STEPS, LR = 8, 8, 0.001
 HEAVY = {"vgg13", "vgg16", "vgg19", "resnet34", "resnet50-2015"}  # deeper relatives of networks that are always trained

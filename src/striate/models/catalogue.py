@@ -9,10 +9,15 @@ from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
 from striate.models import (
     allconv,
+    autoencoder,
+    c3d_small,
+    fcn,
     lenet5,
     mobilenet,
     resnet,
     shufflenet,
+    signal1d,
+    textcnn,
     vgg,
 )
 from striate.models.card import Card, Options
@@ -31,6 +36,11 @@ MODELS: dict[str, Card] = {
     "resnet50-2015": resnet.RESNET50_2015,
     "mobilenet": mobilenet.MOBILENET,
     "shufflenet": shufflenet.SHUFFLENET,
+    "fcn-small": fcn.FCN_SMALL,
+    "autoencoder": autoencoder.AUTOENCODER,
+    "textcnn": textcnn.TEXTCNN,
+    "m5": signal1d.SIGNAL_M5,
+    "c3d-small": c3d_small.C3D_SMALL,
 }
 
 
