@@ -20,7 +20,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def model():
-    return build("lenet-1989")
+    return build("lenet1989")
 
 
 def maps(model):
@@ -41,7 +41,7 @@ def test_each_layer_has_the_published_parameters(model):
         assert (connected, sum(b.numel() for b in biases)) == (PUBLISHED[name]["weights"], PUBLISHED[name]["biases"])
     assert int(model.h2[1].table.sum()) * 25 == 2_400
     assert sum(row["weights"] + row["biases"] for row in PUBLISHED.values()) == 9_760
-    assert MODELS["lenet-1989"].published["parameters"] == 9_760
+    assert MODELS["lenet1989"].published["parameters"] == 9_760
 
 
 def test_units_and_connections_are_the_published_ones(model):
@@ -85,7 +85,7 @@ def test_first_weights_are_uniform_within_2_4_over_the_inputs_of_a_unit(model):
 
 def test_any_size_from_4_pixels_and_any_channels_and_classes_train():
     for image_size, in_channels in ((4, 1), (7, 3), (17, 2), (32, 3)):
-        model = build("lenet-1989", num_classes=3, in_channels=in_channels, image_size=image_size)
+        model = build("lenet1989", num_classes=3, in_channels=in_channels, image_size=image_size)
         loss = F.cross_entropy(model(torch.ones(2, in_channels, image_size, image_size)), torch.tensor([0, 2]))
         loss.backward()
         assert all(p.grad is not None for p in model.parameters())
@@ -93,4 +93,4 @@ def test_any_size_from_4_pixels_and_any_channels_and_classes_train():
 
 def test_a_picture_below_4_pixels_is_refused():
     with pytest.raises(ConfigError, match="image_size must be >= 4 pixels, got 3"):
-        build("lenet-1989", image_size=3)
+        build("lenet1989", image_size=3)

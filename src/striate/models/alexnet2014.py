@@ -17,6 +17,7 @@ from striate.base.errors import ConfigError
 from striate.layers.dropout import Dropout
 from striate.models.card import Card, Options
 
+UNITS = 4096  # of each of the two hidden linear layers
 SMALLEST = 63  # pixels: below it nothing is left behind the third pooling
 
 
@@ -63,12 +64,12 @@ class AlexNet2014(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(6)
         self.classifier = nn.Sequential(
             Dropout(dropout),
-            nn.Linear(256 * 6 * 6, 4096),
+            nn.Linear(256 * 6 * 6, UNITS),
             nn.ReLU(),
             Dropout(dropout),
-            nn.Linear(4096, 4096),
+            nn.Linear(UNITS, UNITS),
             nn.ReLU(),
-            nn.Linear(4096, num_classes),
+            nn.Linear(UNITS, num_classes),
         )
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B classes"]:

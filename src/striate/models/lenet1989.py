@@ -73,7 +73,7 @@ class LeNet1989(nn.Module):
     def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: int = 16) -> None:
         super().__init__()
         if image_size < SMALLEST:
-            raise ConfigError("lenet-1989", "image_size", f">= {SMALLEST} pixels", got=image_size, fix="ask for 16")
+            raise ConfigError("lenet1989", "image_size", f">= {SMALLEST} pixels", got=image_size, fix="ask for 16")
         half, quarter = image_size // 2, image_size // 4
         self.h1 = nn.Sequential(
             nn.ConstantPad2d(BORDER, BACKGROUND),
