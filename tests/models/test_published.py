@@ -1,8 +1,8 @@
 """Every published figure that applies, held against what the analysis counts.
 
 `published_networks.json` has the figures with their sources.  Misprints of the papers, which are not expected here:
-AlexNet's 253,440 neurons of its first layer (55 x 55 x 96 is 290,400) and, with it, the sum; in Table 1 of GoogLeNet the
-operations of the first row (34M for 118M) and of 5a (54M for 51M), and the parameters of the first row (2.7K for
+AlexNet's 253,440 neurons of its first layer (55 x 55 x 96 is 290,400) and, with it, the sum; in Table 1 of GoogLeNet
+the operations of the first row (34M for 118M) and of 5a (54M for 51M), and the parameters of the first row (2.7K for
 9.4K); the other parameters there are in units of 1024 and off by up to 7 %.
 """
 
