@@ -97,3 +97,24 @@ def unnamed(page):
             lacking += [f"{room}/{path.name}"] if has_row and f"\n| `{path.name}` |" not in text else []
             lacking += [f"{room}/{path.name}: {name}" for name in classes if f"`{name}`" not in text]
     return lacking
+
+
+def test_the_networks_page_knows_every_network_and_its_figures():
+    import torch
+
+    from striate.analysis.inspect import inspect
+    from striate.models.card import tokens
+    from striate.models.catalogue import MODELS, skeleton
+
+    page = (REPOSITORY / "docs" / "networks.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\dx]+) \| ([\d,]+) \| ([\d,]+) \| (.+) \|$", page, re.M)
+    assert [row[0] for row in rows] == list(MODELS)
+    for name, sample, parameters, macs, told in rows:
+        card = MODELS[name]
+        shape = card.sample(card.usual)
+        with torch.device("meta"):
+            model = skeleton(name, card.usual)
+        totals = inspect(model, shape, dtype=torch.int64 if card.sample is tokens else torch.float32).totals
+        assert sample == "x".join(map(str, shape)), name
+        assert (parameters, macs) == (f"{totals.parameters:,}", f"{totals.macs:,}"), name
+        assert told == f"{card.source}; {card.faithful}", name
