@@ -279,8 +279,10 @@ def test_an_operation_that_does_not_fit_says_where_it_stands_as_data():
 
 def test_more_operations_than_anybody_means_are_refused():
     assert len(Network((4,), (RELU,) * MOST).steps) == MOST
-    with pytest.raises(ConfigError, match="operations must be 10000 at most, got more"):
+    with pytest.raises(ConfigError, match="operations and branches must be 10000 at most, got more"):
         Network((4,), (RELU,) * (MOST + 1))
+    with pytest.raises(ConfigError, match="operations and branches must be 10000 at most, got more"):
+        Network((4,), (Branches(((),) * 10, "add"),) * (MOST // 10))
     relus = [{"kind": "activation", "name": "relu"}] * MOST
     hostile = [
         [*relus, *relus],
@@ -290,7 +292,7 @@ def test_more_operations_than_anybody_means_are_refused():
     endless = []
     endless.append(endless)
     for rows in (*hostile, endless):
-        with pytest.raises(ConfigError, match="operations must be 10000 at most, got more"):
+        with pytest.raises(ConfigError, match="operations and branches must be 10000 at most, got more"):
             Network.from_dict({"input_shape": [4], "operations": rows})
 
 

@@ -49,7 +49,7 @@ from striate.base.windowed import (
 
 JOINS = ("concatenate", "add")
 DEPTH = 32  # branches within branches: no network needs as many, and Python's stack ends somewhere
-MOST = 10_000  # operations of a network: beyond it nobody means what the description says
+MOST = 10_000  # operations and branches of a network: beyond it nobody means what the description says
 Operations = tuple[Operation, ...]
 Made = TypeVar("Made")
 
@@ -170,7 +170,7 @@ class Network:
 
     Raises:
         ShapeError: an operation does not fit, with the value that would.
-        ConfigError: no such input, more than `MOST` operations, or branches nested beyond `DEPTH`.
+        ConfigError: no such input, more than `MOST` operations and branches, or branches nested beyond `DEPTH`.
 
     >>> net = Network((1, 8, 8), (Conv(2, 3), MaxPool(2), Flatten(), Linear(10)))
     >>> net.shapes()
@@ -189,7 +189,7 @@ class Network:
             must = f"sizes >= 1 and <= {LIMIT}, 4 at most"
             raise ConfigError("network", "input_shape", must, got=brief(self.input_shape), fix=fix)
         steps = tuple(islice(walk(self.operations, self.input_shape), MOST + 1))
-        if len(steps) > MOST:
+        if len(steps) + sum(len(s.operation.branches) for s in steps if isinstance(s.operation, Branches)) > MOST:
             raise _too_many()
         object.__setattr__(self, "steps", steps)
 
@@ -249,7 +249,8 @@ def _count(rows: Any) -> None:
 
 
 def _too_many() -> ConfigError:
-    return ConfigError("network", "operations", f"{MOST} at most", got="more", fix="describe a smaller network")
+    fix = "describe a smaller network"
+    return ConfigError("network", "operations and branches", f"{MOST} at most", got="more", fix=fix)
 
 
 KINDS: dict[str, type[Operation]] = {

@@ -8,7 +8,7 @@ from striate.calculus.channel_shuffle import channel_shuffle
 
 
 class ChannelShuffle(nn.Module):
-    """Deal the channels of every group out over all groups, as `torch.nn.ChannelShuffle` does; torch's takes no vectors.
+    """Deal the channels of every group out over all groups: torch's ChannelShuffle, and for vectors too.
 
     Args:
         groups: a divisor of the channels.
