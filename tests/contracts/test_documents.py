@@ -97,3 +97,30 @@ def unnamed(page):
             lacking += [f"{room}/{path.name}"] if has_row and f"\n| `{path.name}` |" not in text else []
             lacking += [f"{room}/{path.name}: {name}" for name in classes if f"`{name}`" not in text]
     return lacking
+
+
+def test_the_notations_page_names_every_operation_and_option():
+    from striate.models.vocabulary import ALIASES, JOINS, OPTION_ALIASES, RESIDUAL, WORDS
+
+    page = (REPOSITORY / "docs" / "notation.md").read_text()
+    rows = {name: line for line in page.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
+    for name, word in WORDS.items():
+        for option in (*word.options, *word.flags):
+            assert f"`{option}`" in rows[name], f"{name}: {option}"
+    assert {*JOINS, RESIDUAL} <= rows.keys()
+    for also, name in ALIASES.items():
+        assert f"`{also}`" in rows[name], also
+    assert all(f"`{torchs}`" in page for torchs in OPTION_ALIASES)
+
+
+def test_the_errors_of_the_notations_page_are_the_real_ones():
+    from striate.models.notation import parse
+    from striate.models.syntax import NotationError
+
+    page = (REPOSITORY / "docs" / "notation.md").read_text()
+    shown = re.findall(r"^```text\n(NotationError: .*?)\n```$", page, re.M | re.S)
+    assert shown
+    for error in shown:
+        with pytest.raises(NotationError) as caught:
+            parse(error.split("\n")[1].strip(), (1, 28, 28))
+        assert f"NotationError: {caught.value}" == error
