@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.analysis.inspect import inspect as inspect
     from striate.deploy.predictor import load as load
     from striate.experiment.recipe import Recipe as Recipe
     from striate.experiment.train import resume as resume
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 HOMES = {
     "Recipe": "striate.experiment.recipe",
     "build": "striate.models.catalogue",
+    "inspect": "striate.analysis.inspect",
     "load": "striate.deploy.predictor",
     "resume": "striate.experiment.train",
     "train": "striate.experiment.train",

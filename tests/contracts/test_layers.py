@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.testing import assert_close
 
 import striate.layers
+from striate.analysis.inspect import inspect
 from striate.base.errors import ConfigError
 from striate.base.network import Branches, Network, Operations
 from striate.base.operations import Activation, BatchNorm, ChannelShuffle, Dropout, LocalResponseNorm, Maxout
@@ -334,6 +335,17 @@ def test_the_explicit_network_computes_the_same(layer, training):
     trace = forward(network, parameters, x, buffers=buffers, training=now if training else None)
     assert_close(trace.output, expected, rtol=1e-10, atol=1e-12)
     assert_close(list(trace.buffers.values()), moving, rtol=1e-10, atol=1e-12)
+
+
+@walks
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_analysis_says_its_real_shape_and_parameters(layer, device):
+    module, x = built(layer)
+    with torch.device(device):
+        summary = inspect(EXAMPLES[layer].make(), tuple(x.shape[1:]))
+    assert summary.rows[-1].output_shape == tuple(module.eval()(x).shape[1:])
+    known = getattr(module, "parameter_count", sum(p.numel() for p in module.parameters()))
+    assert summary.totals.parameters == sum(row.parameters for row in summary) == known
 
 
 @walks

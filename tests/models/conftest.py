@@ -1,4 +1,4 @@
-"""Drawn networks: every operation with every option, in one to three dimensions, with branches.
+"""A short training, and drawn networks: every operation with every option, in one to three dimensions, with branches.
 
 Hypothesis draws plain values, of which the network is made afterwards: what does not fit where it stands is left out.
 """
@@ -6,6 +6,7 @@ Hypothesis draws plain values, of which the network is made afterwards: what doe
 from math import prod
 
 import pytest
+import torch
 from hypothesis import strategies as st
 
 from striate.base.errors import ConfigError
@@ -34,6 +35,21 @@ from striate.base.windowed import (
     MeanPool,
     StochasticPool,
 )
+
+
+@pytest.fixture
+def learn():
+    """Adam, so many steps down a loss that is computed anew in each."""
+
+    def steps(model, loss, *, lr, count):
+        optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        for _ in range(count):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+
+    return steps
+
 
 LARGEST = 300  # numbers of a sample: the formulas are slow
 BOOLS = st.booleans()

@@ -92,12 +92,14 @@ def test_titles_are_short_and_run_nothing(tmp_path):
 
 @pytest.mark.parametrize("name", ["lenet6", "lenet 5", "", "relut", "resnet-50", "add"])
 def test_what_looks_like_a_name_gets_the_nearest_names(name):
-    with pytest.raises(ConfigError, match=r"name must be one of lenet5.*\n  Fix: try .*lenet5") as caught:
+    with pytest.raises(ConfigError, match=r"name must be one of .*lenet5.*\n  Fix: try \w") as caught:
         build(name)
     assert not isinstance(caught.value, NotationError)
 
 
-@pytest.mark.parametrize("text", ["relu, tnah", "covn 6 5x5", "relu |", "lenet5, relu", "conv 6", "flatten linear 10"])
+@pytest.mark.parametrize(
+    "text", ["relu, tnah", "covn 6 5x5", "relu |", "lenet5, relu", "conv 6", "flatten linear 10", "conve 6 5x5"]
+)
 def test_what_looks_like_a_text_is_shown_with_its_place(text):
     with pytest.raises(NotationError):
         build(text)

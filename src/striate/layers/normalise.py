@@ -28,7 +28,8 @@ class Normalise(nn.Module):
 
     def __init__(self, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
         super().__init__()
-        m, s = (torch.as_tensor(values, dtype=torch.get_default_dtype()).detach().clone() for values in (mean, std))
+        home, kind = torch.get_default_device(), torch.get_default_dtype()
+        m, s = (torch.as_tensor(each, dtype=kind, device="cpu").detach().clone() for each in (mean, std))  # to be read
         if m.ndim != 1 or m.shape != s.shape:
             got = f"{list(m.shape)} and {list(s.shape)}"
             raise ConfigError("Normalise", "mean and std", "of one number a channel each", got=got, fix="[0.5], [0.25]")
@@ -37,8 +38,8 @@ class Normalise(nn.Module):
         if not (s > 0).all():
             fix = "a channel that never changes carries nothing: give it 1.0"
             raise ConfigError("Normalise", "std", "> 0", got=s.tolist(), fix=fix)
-        self.register_buffer("mean", m)
-        self.register_buffer("std", s)
+        self.register_buffer("mean", m.to(home))
+        self.register_buffer("std", s.to(home))
 
     def forward(self, x: Float[Tensor, "B C *rest"]) -> Float[Tensor, "B C *rest"]:
         """Mean 0 and deviation 1, if the input is like the data."""

@@ -72,20 +72,28 @@ class TableConv2d(Conv2d):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, device=device, dtype=dtype
         )
+        self._drawn = int(connected.sum())  # known also where the table is made without numbers
         self.register_buffer("table", connected.view(out_channels, in_channels, 1, 1).to(self.weight.device))
         self.restrict_()
 
     @torch.no_grad()
     def restrict_(self) -> None:
         """Cut a fresh draw for all input maps to the table, and widen it as 1 / sqrt(an output map's own inputs)."""
+        if self.weight.is_meta:  # no numbers to cut
+            return
         share = self.table.sum((1, 2, 3), keepdim=True) / self.in_channels
         self.weight.mul_(self.table / share.sqrt())
+
+    @property
+    def connected(self) -> int:
+        """Pairs of an input map and an output map that are connected."""
+        return self._drawn if self.table.is_meta else int(self.table.sum())
 
     @property
     def parameter_count(self) -> int:
         """Weights that are connected, and biases."""
         entries = self.weight[0, 0].numel()
-        return int(self.table.sum()) * entries + (0 if self.bias is None else self.out_channels)
+        return self.connected * entries + (0 if self.bias is None else self.out_channels)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         name, weight = f"{prefix}table", state_dict.get(f"{prefix}weight")

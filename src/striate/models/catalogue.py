@@ -10,13 +10,56 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import lenet5
+from striate.models import (
+    alexnet,
+    alexnet2014,
+    allconv,
+    autoencoder,
+    c3d_small,
+    fcn,
+    googlenet,
+    lenet5,
+    lenet5_1998,
+    lenet1989,
+    mobilenet,
+    perceptron,
+    resnet,
+    shufflenet,
+    signal1d,
+    textcnn,
+    vgg,
+)
 from striate.models.card import Card, Given, Options
 from striate.models.own_file import file_card, is_file, read_file
 from striate.models.own_text import TITLE, is_text, text_card
 
 MODELS: dict[str, Card] = {
+    "perceptron": perceptron.PERCEPTRON,
+    "mlp": perceptron.MLP_256,
+    "lenet1989": lenet1989.LENET_1989,
+    "lenet5-1998": lenet5_1998.LENET5_1998,
     "lenet5": lenet5.LENET5,
+    "alexnet": alexnet.ALEXNET,
+    "alexnet-2014": alexnet2014.ALEXNET_2014,
+    "googlenet": googlenet.GOOGLENET,
+    "googlenet-bn": googlenet.GOOGLENET_BN,
+    "vgg11": vgg.VGG11,
+    "vgg13": vgg.VGG13,
+    "vgg16": vgg.VGG16,
+    "vgg19": vgg.VGG19,
+    "allconv": allconv.ALLCONV,
+    "resnet20": resnet.RESNET20,
+    "resnet18": resnet.RESNET18,
+    "resnet34": resnet.RESNET34,
+    "resnet50": resnet.RESNET50,
+    "resnet50-2015": resnet.RESNET50_2015,
+    "mobilenet": mobilenet.MOBILENET,
+    "shufflenet": shufflenet.SHUFFLENET,
+    "fcn": fcn.FCN_SMALL,
+    "autoencoder": autoencoder.AUTOENCODER,
+    "textcnn": textcnn.TEXTCNN,
+    "signal1d": signal1d.SIGNAL_M5,
+    "c3d-small": c3d_small.C3D_SMALL,
 }
 
 
@@ -30,10 +73,11 @@ def card(name: str) -> Card:
         return MODELS[name]
     if is_file(name):
         return file_card(read_file(name))
-    near = difflib.get_close_matches(name[:100], MODELS, n=3, cutoff=0.4)
-    if is_text(name) or (not near and len(name.split()) > 1):
+    meant = difflib.get_close_matches(name[:100], MODELS, n=1, cutoff=0.7)
+    if is_text(name) or (not meant and len(name.split()) > 1):
         return text_card(name)
-    fix = f"try {' or '.join(near or MODELS)}, or write a network as in: conv 6 5x5, relu, flatten, linear 10"
+    near = difflib.get_close_matches(name[:100], MODELS, n=3, cutoff=0.4) or ["lenet5"]
+    fix = f"try {' or '.join(near)}, or write a network as in: conv 6 5x5, relu, flatten, linear 10"
     raise ConfigError("model", "name", f"one of {', '.join(MODELS)}", got=name, fix=fix)
 
 

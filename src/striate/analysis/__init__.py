@@ -1,0 +1,1 @@
+"""What is known of a network without data: shapes, parameters, operations, memory, receptive fields."""

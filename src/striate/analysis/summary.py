@@ -1,0 +1,196 @@
+"""What an analysis comes to: a row for every layer's or function's call, and the totals."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any, Literal
+
+from striate.analysis.call import Record
+from striate.analysis.field import Field
+from striate.base.operations import Shape
+
+Status = Literal["exact", "bound", "whole input"]
+Pixels = int | float  # a whole number wherever it can be
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an output sees of the input along one axis, in pixels.
+
+    Args:
+        receptive_field: from the first pixel that it depends on to the last; may be larger than the input.
+        jump: from an output to its neighbour; 0 where no output has a neighbour along this axis.
+        start: the first pixel that the first output sees; below 0 in the padding.
+        after: pixels that the last output sees past the end of the input.
+        status: "exact"; "bound", it may see less; "whole input", no output is confined to a part of it.
+    """
+
+    receptive_field: int
+    jump: Pixels
+    start: int
+    after: int
+    status: Status
+
+    @property
+    def padding(self) -> int:
+        """The effective padding: pixels before the input that the first output sees (Araujo et al. 2019)."""
+        return -self.start
+
+
+def sight_of(field_: Field, axis: int, size: int) -> Sight:
+    """What the entries of a tensor see along one axis of an input of `size` pixels."""
+    one, jump = field_.intervals[axis], field_.jumps()[axis]
+    ways = [atom.jumps[axis] * (atom.size - 1) for dim in field_.dims for atom in dim]
+    forth, back = sum(max(0, way) for way in ways), sum(min(0, way) for way in ways)
+    covers = one.low + forth <= 0 and one.high + back >= size - 1  # wherever the entry lies
+    if covers and (jump == 0 or not one.exact):
+        return Sight(size, 0, 0, 0, "whole input")
+    return Sight(
+        receptive_field=floor(one.high - one.low) + 1,
+        jump=_plain(jump),
+        start=ceil(one.low + back),
+        after=floor(one.high + forth) - (size - 1),
+        status="exact" if one.exact else "bound",
+    )
+
+
+def _plain(number: Fraction | int) -> Pixels:
+    return int(number) if number == int(number) else float(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A layer's call, or a function's outside of any layer.  Shapes, counts and bytes are those of one sample.
+
+    Args:
+        name: the module's path; for a function, that of the module it runs in and the function's name.
+        kind: the layer's class, or the function's name.
+        input_shapes: what goes in.
+        output_shape: what comes out.
+        parameters: numbers that are learnt, or could be; 0 where an earlier row has counted them.
+        trainable: those of them that are not frozen.
+        reused: the parameters are an earlier row's.
+        macs: multiply-accumulates.
+        connections: weights and biases, each as often as it is used.
+        activation_bytes: memory that the output takes; 0 for another view of the same numbers.
+        saved_bytes: what training keeps of it for the backward pass.
+        weight_bytes: memory of parameters and buffers, counted once.
+        sights: for each axis of the input, what an output sees.
+        records: the operations that it comes to.
+        sources: numbers of the rows that it takes from; -1 is the input.
+        path: of the module that it runs in.
+    """
+
+    name: str
+    kind: str
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+    parameters: int
+    trainable: int
+    reused: bool
+    macs: int
+    connections: int
+    activation_bytes: int
+    saved_bytes: int
+    weight_bytes: int
+    sights: tuple[Sight, ...]
+    records: tuple[Record, ...] = field(repr=False)
+    sources: tuple[int, ...]
+    path: str
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: 2 a MAC."""
+        return 2 * self.macs
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; receptive fields as one number an axis."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "output_shape": list(self.output_shape),
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "reused": self.reused,
+            "macs": self.macs,
+            "flops": self.flops,
+            "connections": self.connections,
+            "activation_bytes": self.activation_bytes,
+            "saved_bytes": self.saved_bytes,
+            "weight_bytes": self.weight_bytes,
+            "receptive_field": [one.receptive_field for one in self.sights],
+            "jump": [one.jump for one in self.sights],
+            "start": [one.start for one in self.sights],
+            "padding": [one.padding for one in self.sights],
+            "padding_after": [one.after for one in self.sights],
+            "status": [one.status for one in self.sights],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The sums.  Counts are those of one sample; what depends on the batch says so.
+
+    Args:
+        parameters: numbers that are learnt or could be, shared ones once.
+        trainable: those that are not frozen.
+        unused: parameters that this pass does not use.
+        macs: multiply-accumulates.
+        connections: weights and biases, each as often as it is used.
+        activation_bytes: all outputs, if all were kept.
+        saved_bytes: what training keeps for the backward pass.
+        weight_bytes: parameters and buffers.
+        batch_size: samples, for what follows.
+        peak_inference_bytes: weights, input and the most that is held at once.
+        peak_training_bytes: the same with gradients, what is kept for the backward pass, and one momentum.
+        intensity: FLOPs a byte that has to be moved: weights once, every row's inputs and outputs once.
+    """
+
+    parameters: int
+    trainable: int
+    unused: int
+    macs: int
+    connections: int
+    activation_bytes: int
+    saved_bytes: int
+    weight_bytes: int
+    batch_size: int
+    peak_inference_bytes: int
+    peak_training_bytes: int | None
+    intensity: float
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: 2 a MAC."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A true account of a network.
+
+    Args:
+        title: its name or class.
+        input_shape: of one sample.
+        input_bytes: of one sample.
+        rows: in the order in which they run.
+        totals: their sums.
+        advice: what is worth a second look, a sentence each.
+        notes: how the figures were had, where not as usual.
+    """
+
+    title: str
+    input_shape: Shape
+    input_bytes: int
+    rows: tuple[Row, ...]
+    totals: Totals
+    advice: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __getitem__(self, name: str) -> Row:
+        """The first row of that name."""
+        return next(row for row in self.rows if row.name == name)
