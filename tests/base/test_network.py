@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.base.errors import ConfigError
-from striate.base.network import KINDS, Branches, Network, operation_as_dict, operation_from_dict
+from striate.base.errors import ConfigError, ShapeError
+from striate.base.network import KINDS, MOST, Branches, Network, operation_as_dict, operation_from_dict
 from striate.base.operations import (
     Activation,
     BatchNorm,
@@ -208,6 +208,7 @@ def test_what_does_not_fit_is_named_with_its_place_and_the_value_that_would(shap
         (lambda: LocalResponseNorm(5, k=-1), "k must be finite and >= 0, got -1"),
         (lambda: Activation("leaky_relu", float("nan")), "negative_slope must be finite"),
         (lambda: Activation("elu", alpha=float("inf")), "alpha must be finite"),
+        (lambda: Activation("relu", 0.2), r"negative_slope must be left out for relu, got 0\.2\.\n.*leaky_relu alone"),
         (lambda: PReLU(0), "num_parameters must be >= 1"),
         (lambda: PReLU(init=float("nan")), "init must be finite"),
         (lambda: Linear(2**31 + 1), "out_features must be <= 2147483648"),
@@ -267,6 +268,32 @@ def test_json_that_is_no_network_names_what_is_wrong(row, text):
 def test_the_outer_table_is_as_strict(data, text):
     with pytest.raises(ConfigError, match=text):
         Network.from_dict(data)
+
+
+def test_an_operation_that_does_not_fit_says_where_it_stands_as_data():
+    rows = ((), (RELU, Conv(4, 9)))
+    with pytest.raises(ShapeError) as caught:
+        Network((4, 8, 8), (RELU, Branches(rows)))
+    assert (caught.value.place, caught.value.shape) == ("1.1.1", (4, 8, 8))
+
+
+def test_more_operations_than_anybody_means_are_refused():
+    assert len(Network((4,), (RELU,) * MOST).steps) == MOST
+    with pytest.raises(ConfigError, match="operations and branches must be 10000 at most, got more"):
+        Network((4,), (RELU,) * (MOST + 1))
+    with pytest.raises(ConfigError, match="operations and branches must be 10000 at most, got more"):
+        Network((4,), (Branches(((),) * 10, "add"),) * (MOST // 10))
+    relus = [{"kind": "activation", "name": "relu"}] * MOST
+    hostile = [
+        [*relus, *relus],
+        [{"kind": "branches", "branches": [relus, relus]}],
+        [{"kind": "branches", "branches": [[]] * (MOST + 1)}],
+    ]
+    endless = []
+    endless.append(endless)
+    for rows in (*hostile, endless):
+        with pytest.raises(ConfigError, match="operations and branches must be 10000 at most, got more"):
+            Network.from_dict({"input_shape": [4], "operations": rows})
 
 
 def nested(depth, row):

@@ -180,7 +180,10 @@ def rows_of_every_kind():
         "stochastic_pool": (positive, StochasticPool(3, 2, True), StochasticPool(2)),
         "adaptive_mean_pool": (AdaptiveMeanPool((4, 1)),),
         "adaptive_max_pool": (AdaptiveMaxPool(4),),
-        "activation": tuple(Activation(name, 0.2, 0.7) for name in ACTIVATIONS if name != "hard_limit"),
+        "activation": (
+            *(Activation(name) for name in ACTIVATIONS if name != "hard_limit"),
+            *(Activation("leaky_relu", 0.2), Activation("elu", alpha=0.7)),
+        ),
         "prelu": (PReLU(2), PReLU()),
         "maxout": (Maxout(2),),
         "softmax": (Softmax(),),

@@ -118,3 +118,30 @@ def test_the_networks_page_knows_every_network_and_its_figures():
         assert sample == "x".join(map(str, shape)), name
         assert (parameters, macs) == (f"{totals.parameters:,}", f"{totals.macs:,}"), name
         assert told == f"{card.source}; {card.faithful}", name
+
+
+def test_the_notations_page_names_every_operation_and_option():
+    from striate.models.vocabulary import ALIASES, JOINS, OPTION_ALIASES, RESIDUAL, WORDS
+
+    page = (REPOSITORY / "docs" / "notation.md").read_text()
+    rows = {name: line for line in page.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
+    for name, word in WORDS.items():
+        for option in (*word.options, *word.flags):
+            assert f"`{option}`" in rows[name], f"{name}: {option}"
+    assert {*JOINS, RESIDUAL} <= rows.keys()
+    for also, name in ALIASES.items():
+        assert f"`{also}`" in rows[name], also
+    assert all(f"`{torchs}`" in page for torchs in OPTION_ALIASES)
+
+
+def test_the_errors_of_the_notations_page_are_the_real_ones():
+    from striate.models.notation import parse
+    from striate.models.syntax import NotationError
+
+    page = (REPOSITORY / "docs" / "notation.md").read_text()
+    shown = re.findall(r"^```text\n(NotationError: .*?)\n```$", page, re.M | re.S)
+    assert shown
+    for error in shown:
+        with pytest.raises(NotationError) as caught:
+            parse(error.split("\n")[1].strip(), (1, 28, 28))
+        assert f"NotationError: {caught.value}" == error

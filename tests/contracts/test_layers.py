@@ -22,9 +22,12 @@ from striate.base.errors import ConfigError
 from striate.base.network import Branches, Network, Operations
 from striate.base.operations import Activation, BatchNorm, ChannelShuffle, Dropout, LocalResponseNorm, Maxout
 from striate.base.random import StepRandomness, step_randomness
-from striate.base.windowed import Conv, MaxPool, StochasticPool
+from striate.base.windowed import Conv, ConvTranspose, LpPool, MaxPool, StochasticPool
 from striate.calculus.network import forward
+from striate.layers.branches import Add, Concatenate
+from striate.layers.channel_shuffle import ChannelShuffle as ChannelShuffleLayer
 from striate.layers.conv import Conv1d, Conv2d, Conv3d
+from striate.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from striate.layers.depthwise_separable_conv import DepthwiseSeparableConv2d
 from striate.layers.dropout import Dropout as DropoutLayer
 from striate.layers.dropout import StepRandomLayer
@@ -33,12 +36,13 @@ from striate.layers.grouped_conv_block import GroupedConvBlock
 from striate.layers.hard_limit import HardLimit
 from striate.layers.inception import Inception
 from striate.layers.local_response_norm import LocalResponseNorm as LocalResponseNormLayer
+from striate.layers.lp_pool import LPPool1d, LPPool2d, LPPool3d
 from striate.layers.maxout import Maxout as MaxoutLayer
 from striate.layers.mixed_pool import MixedPool2d
 from striate.layers.normalise import Normalise
 from striate.layers.rbf import RBF
 from striate.layers.scaled_tanh import ScaledTanh
-from striate.layers.stochastic_pool import StochasticPool2d
+from striate.layers.stochastic_pool import StochasticPool1d, StochasticPool2d, StochasticPool3d
 from striate.layers.subsample import Subsample2d
 from striate.layers.table_conv import TableConv2d
 from striate.layers.whiten import Whiten
@@ -75,6 +79,21 @@ def inception():
 
 
 EXAMPLES = {
+    Add: Example(
+        lambda: Add(nn.Identity(), nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.ReLU())),
+        (2, 2, 4, 4),
+        lambda: Add(),
+        (Branches(((), (Conv(2, 3, padding=1), RELU)), "add"),),
+    ),
+    ChannelShuffleLayer: Example(
+        lambda: ChannelShuffleLayer(2), (2, 4, 3), lambda: ChannelShuffleLayer(0), (ChannelShuffle(2),)
+    ),
+    Concatenate: Example(
+        lambda: Concatenate(nn.Sequential(nn.Conv2d(2, 1, 1)), nn.Identity()),
+        (2, 2, 4, 4),
+        lambda: Concatenate(nn.Identity(), nn.MaxPool2d(2))(torch.ones(1, 1, 4, 4)),
+        (Branches(((Conv(1, 1),), ())),),
+    ),
     Conv1d: Example(
         lambda: Conv1d(2, 4, 3, 2, "same", groups=2),
         (2, 2, 5),
@@ -92,6 +111,24 @@ EXAMPLES = {
         (1, 1, 2, 3, 2),
         lambda: Conv3d(1, 0, 2),
         (Conv(2, 2, padding="full", padding_mode="replicate"),),
+    ),
+    ConvTranspose1d: Example(
+        lambda: ConvTranspose1d(2, 4, 3, 2, ((0, 2),), 1),  # ONNX's reference evaluator knows no groups here
+        (2, 2, 5),
+        lambda: ConvTranspose1d(2, 4, 3, output_padding=1),
+        (ConvTranspose(4, 3, 2, ((0, 2),), 1),),
+    ),
+    ConvTranspose2d: Example(
+        lambda: ConvTranspose2d(2, 3, (3, 2), padding=((1, 0), (0, 1)), dilation=(1, 2), bias=False),
+        (2, 2, 4, 4),
+        lambda: ConvTranspose2d(3, 4, 3, groups=2),
+        (ConvTranspose(3, (3, 2), padding=((1, 0), (0, 1)), dilation=(1, 2), bias=False),),
+    ),
+    ConvTranspose3d: Example(
+        lambda: ConvTranspose3d(1, 2, 2, padding=(0, (0, 1), 1)),
+        (1, 1, 2, 3, 2),
+        lambda: ConvTranspose3d(1, 0, 2),
+        (ConvTranspose(2, 2, padding=(0, (0, 1), 1)),),
     ),
     DepthwiseSeparableConv2d: Example(
         lambda: DepthwiseSeparableConv2d(2, 3, 3, padding=1),
@@ -126,6 +163,28 @@ EXAMPLES = {
     Normalise: Example(lambda: Normalise([0.1, 0.2], [0.5, 2.0]), (2, 2, 3, 3), lambda: Normalise([0.0], [0.0])),
     RBF: Example(lambda: RBF(torch.tensor([[1.0, -1.0, 1.0]] * 2), learnable=True), (2, 3), lambda: RBF(torch.ones(3))),
     ScaledTanh: Example(ScaledTanh, (2, 3, 4, 4), None, (Activation("scaled_tanh"),)),
+    LPPool1d: Example(lambda: LPPool1d(3, 2), (2, 2, 5), lambda: LPPool1d(0.5, 2), (LpPool(3, 2),)),
+    LPPool2d: Example(
+        lambda: LPPool2d(2.5, (2, 3), 2, ceil_mode=True),
+        (2, 2, 4, 4),
+        lambda: LPPool2d(2, 2)(torch.ones(1, 4, 4)),
+        (LpPool(2.5, (2, 3), 2, True),),
+    ),
+    LPPool3d: Example(
+        lambda: LPPool3d(2, 2), (1, 2, 2, 3, 2), lambda: LPPool3d(2, 2)(torch.ones(1, 1, 4, 4)), (LpPool(2, 2),)
+    ),
+    StochasticPool1d: Example(
+        lambda: StochasticPool1d(3, 2, ceil_mode=True),
+        (2, 2, 6),
+        lambda: StochasticPool1d(2)(torch.ones(1, 1, 4, 4)),
+        (StochasticPool(3, 2, True),),
+    ),
+    StochasticPool3d: Example(
+        lambda: StochasticPool3d(2),
+        (1, 2, 2, 4, 3),
+        lambda: StochasticPool3d(2)(-torch.ones(1, 1, 2, 2, 2)),
+        (StochasticPool(2),),
+    ),
     StochasticPool2d: Example(
         lambda: StochasticPool2d(2),
         (2, 2, 4, 4),

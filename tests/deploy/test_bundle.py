@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import striate
-from striate.base.errors import DataError, ModelFileError
+from striate.base.errors import ConfigError, DataError, ModelFileError
 from striate.base.files import digest
 from striate.data.augment import Augment
 from striate.data.batches import evaluation_batches, training_batches
@@ -246,3 +246,135 @@ def test_a_zip_that_is_none_is_refused(bundle, tmp_path, fault):
             archive.writestr("a.txt", "b")
     with pytest.raises(ModelFileError):
         striate.load(path)
+
+
+TEXT = "input 1x32x32, conv 4 5x5, bn, relu, maxpool 4, dropout 0.5, flatten, linear 3"
+FILE = """
+from pathlib import Path
+from torch import nn
+
+Path(__file__).with_name("run").touch()
+
+def net(num_classes):
+    first = nn.Linear(1024, 8)
+    again = nn.Linear(8, 8)
+    tied = nn.Linear(8, 8)
+    tied.weight = again.weight  # which safetensors refuses by itself
+    return nn.Sequential(nn.Flatten(), first, again, nn.ReLU(), tied, nn.Linear(8, num_classes))
+"""
+
+
+def saved(folder, model, **architecture):
+    """A bundle of another network."""
+    chosen = Architecture(num_classes=3, in_channels=1, image_size=32, **architecture)
+    preprocess = Preprocess(Picture(1, 28, 28, pad=2), (0.2,), (0.3,))
+    values = {"preprocess": preprocess.as_dict(), "classes": ("bar", "cross", "ring"), "data_fingerprint": "0" * 64}
+    save_bundle(folder, Bundle(model, preprocess, Config(architecture=chosen, versions={}, **values)), "# card\n")
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A bundle of the user's own file, and that file."""
+    (tmp_path / "own.py").write_text(FILE)
+    name = f"{tmp_path}/own.py:net"
+    model = striate.build(name, num_classes=3)
+    (tmp_path / "run").unlink()
+    read_again = FILE.replace("8, 8", " 8, 8", 1)  # the same network, another file: this process has run none of it
+    (tmp_path / "own.py").write_text(read_again)
+    sha256 = digest(tmp_path / "own.py")
+    return saved(tmp_path / "own-model", model, name="own.py:net", source_sha256=sha256), name, model
+
+
+def test_a_text_comes_back_as_it_was(tmp_path):
+    model = striate.build(TEXT, seed=3)
+    again = load_bundle(saved(tmp_path / "model", model, name=TEXT)).model
+    assert again.state_dict().keys() == model.state_dict().keys()
+    x = torch.rand(2, 1, 32, 32)
+    assert torch.equal(again(x), model.eval()(x))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conv 4 5x5, rleu",
+        "flatten, linear 4",
+        "input 3x32x32, flatten, linear 3",
+        "flatten, linear 2147483648, linear 2147483648, linear 3",
+        "9999999999x(relu), flatten, linear 3",
+        "(" * 10**6,
+        "add(" * 100 + ")" * 100,
+    ],
+)
+def test_a_text_that_does_not_fit_or_has_no_end_is_refused(bundle, name):
+    config = json.loads((bundle / "config.json").read_text())
+    config["architecture"]["name"] = name
+    (bundle / "config.json").write_text(json.dumps(config))
+    seal(bundle)
+    with pytest.raises(ModelFileError, match="part of a model of this program"):
+        load_bundle(bundle)
+
+
+def test_a_file_is_run_only_if_the_user_names_it_and_it_is_the_very_one(own):
+    folder, name, model = own
+    mark = folder.with_name("run")
+    with pytest.raises(ConfigError, match=r"builds this network \(own\.py:net\).*\n  Fix: .*add --model own\.py:net;"):
+        load_bundle(folder)
+    with pytest.raises(ConfigError, match=r"got 'lenet5'"):
+        load_bundle(folder, "lenet5")
+    with pytest.raises(ConfigError, match="the name must be net, as in training, got other"):
+        load_bundle(folder, name.replace(":net", ":other"))
+    assert not mark.exists()
+    again = striate.load(folder, model=name).bundle.model
+    assert mark.exists()
+    x = torch.rand(2, 1, 32, 32)
+    assert torch.equal(again(x), model.eval()(x))
+
+
+def test_another_file_is_refused_before_it_is_run(own):
+    folder, name, _ = own
+    file = folder.with_name("own.py")
+    file.write_text(file.read_text() + "# changed\n")
+    with pytest.raises(ModelFileError, match=r"own\.py must be the file that .*SHA-256 \w{16}.*got another \(SHA-256"):
+        load_bundle(folder, name)
+    assert not folder.with_name("run").exists()
+
+
+@pytest.mark.parametrize("given", [{}, {"source_sha256": "0" * 64}, {"source_sha256": None}, {"source_sha256": "x"}])
+@pytest.mark.parametrize("place", ["own.py:net", "{}/own.py:net", "../own.py:net", "./own.py:net", "own.py"])
+def test_a_hostile_bundle_runs_no_file(bundle, own, given, place, monkeypatch):
+    folder = own[0].parent
+    monkeypatch.chdir(folder)
+    shutil.copy(folder / "own.py", bundle)  # one that it brings along
+    config = json.loads((bundle / "config.json").read_text())
+    config["architecture"] |= {"name": place.format(folder), **given}
+    (bundle / "config.json").write_text(json.dumps(config))
+    seal(bundle)
+    for path in (bundle, shutil.make_archive(folder / "packed", "zip", bundle)):
+        with pytest.raises((ModelFileError, ConfigError)):
+            striate.load(path)
+    assert not (folder / "run").exists()
+    assert not (bundle / "run").exists()
+
+
+def test_a_file_and_its_digest_belong_together():
+    sizes = {"num_classes": 3, "in_channels": 1, "image_size": 32}
+    for name, sha256 in (("own.py:net", None), ("lenet5", "0" * 64), ("a/own.py:net", "0" * 64)):
+        with pytest.raises(ValueError, match=r"belong together|without its folder"):
+            Architecture(name=name, source_sha256=sha256, **sizes)
+
+
+def test_no_file_builds_an_architecture_by_itself(own):
+    with pytest.raises(ConfigError, match="the network must be no file"):
+        load_bundle_config(own[0]).architecture.skeleton()
+    assert not own[0].with_name("run").exists()
+
+
+def load_bundle_config(folder):
+    return Config.model_validate_json((folder / "config.json").read_bytes())
+
+
+def test_a_file_that_is_not_needed_is_refused(bundle, own):
+    with pytest.raises(ConfigError, match="leave it out: this model is lenet5"):
+        load_bundle(bundle, own[1])
+    assert not own[0].with_name("run").exists()

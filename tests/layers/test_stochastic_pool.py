@@ -6,7 +6,7 @@ from striate.base.errors import ConfigError
 from striate.base.random import StepRandomness, step_randomness
 from striate.calculus.stochastic_pool import stochastic_pool_mean
 from striate.layers.dropout import Dropout, number_layers
-from striate.layers.stochastic_pool import StochasticPool2d
+from striate.layers.stochastic_pool import StochasticPool1d, StochasticPool2d, StochasticPool3d
 
 X = torch.rand(6, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 
@@ -53,3 +53,15 @@ def test_it_is_numbered_together_with_dropout():
 def test_a_negative_activation_names_the_fix():
     with pytest.raises(ConfigError, match="Fix: put a ReLU before the pooling"):
         draw(StochasticPool2d(2), -X)
+
+
+def test_a_signal_is_pooled_as_a_picture_of_one_row():
+    x = X[:, :, :1]
+    one, two = draw(StochasticPool1d(2, 1), x[:, :, 0]), draw(StochasticPool2d((1, 2), 1), x)
+    assert torch.equal(one, two[:, :, 0])
+    assert torch.equal(draw(StochasticPool3d((1, 2, 2)), X[:, :, None])[:, :, 0], draw(StochasticPool2d(2)))
+
+
+def test_another_rank_names_the_class_that_takes_it():
+    with pytest.raises(ConfigError, match=r"axes of the input must be 3, got 4\.\n  Fix: use StochasticPool2d"):
+        StochasticPool1d(2)(X)

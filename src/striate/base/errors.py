@@ -28,6 +28,21 @@ class ConfigError(StriateError):
     exit_code = 2
 
 
+class ShapeError(ConfigError):
+    """An operation that does not fit where it stands in a network.
+
+    Args:
+        where: the operation and its place, for people.
+        fault: what its own rule refuses.
+        place: "3", or "3.1.0" within branches.
+        shape: of the input that it gets, without the batch.
+    """
+
+    def __init__(self, where: str, fault: StriateError, *, place: str, shape: tuple[int, ...]) -> None:
+        super().__init__(where, fault.what, fault.must, got=fault.got, fix=fault.fix)
+        self.place, self.shape = place, shape
+
+
 class DataError(StriateError):
     """Pictures, labels or splits that cannot be trusted."""
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
+from itertools import islice
 from reprlib import repr as brief  # a description may be endless: an error shows its beginning
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from striate.base.errors import ConfigError
+from striate.base.errors import ConfigError, ShapeError
 from striate.base.operations import (
     Activation,
     BatchNorm,
@@ -48,6 +49,7 @@ from striate.base.windowed import (
 
 JOINS = ("concatenate", "add")
 DEPTH = 32  # branches within branches: no network needs as many, and Python's stack ends somewhere
+MOST = 10_000  # operations and branches of a network: beyond it nobody means what the description says
 Operations = tuple[Operation, ...]
 Made = TypeVar("Made")
 
@@ -114,7 +116,8 @@ def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
     """The operations of a row in order, each with its shapes; branches come after their own operations.
 
     Raises:
-        ConfigError: an operation that does not fit, by its place and kind; branches nested beyond `DEPTH`.
+        ShapeError: an operation that does not fit, by its place and kind.
+        ConfigError: branches nested beyond `DEPTH`.
     """
     _shallow(f"operation {prefix[:-1]}", prefix.count(".") // 2)
     for number, operation in enumerate(operations):
@@ -133,10 +136,14 @@ def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
 
 
 def _placed(place: str, operation: Operation, x: Shape, rule: Callable[[], Shape]) -> Shape:
-    where = f"operation {place} ({operation.kind}) on {written(x)}"
-    y = _named(where, rule)
-    if max(y) > LIMIT:
-        raise ConfigError(where, "the output", f"of sizes <= {LIMIT}", got=written(y), fix="use a smaller input")
+    try:
+        y = rule()
+        if max(y) > LIMIT:
+            fix = "use a smaller input"
+            raise ConfigError(operation.kind, "the output", f"of sizes <= {LIMIT}", got=written(y), fix=fix)
+    except ConfigError as fault:
+        where = f"operation {place} ({operation.kind}) on {written(x)}"
+        raise ShapeError(where, fault, place=place, shape=x) from None
     return y
 
 
@@ -162,7 +169,8 @@ class Network:
         operations: in order.
 
     Raises:
-        ConfigError: an operation does not fit, with the value that would.
+        ShapeError: an operation does not fit, with the value that would.
+        ConfigError: no such input, more than `MOST` operations and branches, or branches nested beyond `DEPTH`.
 
     >>> net = Network((1, 8, 8), (Conv(2, 3), MaxPool(2), Flatten(), Linear(10)))
     >>> net.shapes()
@@ -180,7 +188,10 @@ class Network:
             fix = "give channels first: (1, 32, 32), or (F,) for a vector"
             must = f"sizes >= 1 and <= {LIMIT}, 4 at most"
             raise ConfigError("network", "input_shape", must, got=brief(self.input_shape), fix=fix)
-        object.__setattr__(self, "steps", tuple(walk(self.operations, self.input_shape)))
+        steps = tuple(islice(walk(self.operations, self.input_shape), MOST + 1))
+        if len(steps) + sum(len(s.operation.branches) for s in steps if isinstance(s.operation, Branches)) > MOST:
+            raise _too_many()
+        object.__setattr__(self, "steps", steps)
 
     def shapes(self) -> tuple[Shape, ...]:
         """The shape after every operation of the outer row."""
@@ -221,7 +232,25 @@ class Network:
         _typed("network", "input_shape", shape, Shape)
         if not isinstance(rows, list | tuple):
             raise ConfigError("network", "operations", "a list", got=brief(rows), fix='[{"kind": "flatten"}]')
+        _count(rows)
         return cls(shape, tuple(operation_from_dict(row, f"operation {i}") for i, row in enumerate(rows)))
+
+
+def _count(rows: Any) -> None:
+    """Refuse more than `MOST` operations and branches before the first is made."""
+    waiting, seen = list(rows), 0
+    while waiting:
+        entry = waiting.pop()
+        seen += 1
+        if seen > MOST:
+            raise _too_many()
+        inner = entry.get("branches") if isinstance(entry, Mapping) else entry
+        waiting += inner if isinstance(inner, list | tuple) else ()
+
+
+def _too_many() -> ConfigError:
+    fix = "describe a smaller network"
+    return ConfigError("network", "operations and branches", f"{MOST} at most", got="more", fix=fix)
 
 
 KINDS: dict[str, type[Operation]] = {

@@ -110,6 +110,9 @@ class Operation:
         return ConfigError(self.kind, "the input", must, got=written(x), fix=fix)
 
 
+_OWN = {"negative_slope": ("leaky_relu", 0.01), "alpha": ("elu", 1.0)}  # option -> whose it is, and the usual value
+
+
 @dataclass(frozen=True, slots=True)
 class Activation(Operation):
     """A function of each number.
@@ -118,6 +121,9 @@ class Activation(Operation):
         name: one of `ACTIVATIONS`.
         negative_slope: of leaky_relu alone: the slope below 0.
         alpha: of elu alone: what it levels out at below 0, negated.
+
+    Raises:
+        ConfigError: no such function, or an option that is not its own.
     """
 
     kind: ClassVar[str] = "activation"
@@ -127,8 +133,12 @@ class Activation(Operation):
 
     def __post_init__(self) -> None:
         one_of(self.kind, "name", self.name, ACTIVATIONS)
-        finite(self.kind, "negative_slope", self.negative_slope)
-        finite(self.kind, "alpha", self.alpha)
+        for option, (owner, usual) in _OWN.items():
+            value = getattr(self, option)
+            finite(self.kind, option, value)
+            if value != usual and self.name != owner:
+                fix = f"it is an option of {owner} alone"
+                raise ConfigError(self.kind, option, f"left out for {self.name}", got=value, fix=fix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ def predict(
     location: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="A finished run, or its model folder.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")],
     top: Annotated[int, typer.Option(help="How many classes a picture.")] = 3,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="The file of a network that was trained from one; it is run."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a table, too.")] = None,
 ) -> None:
@@ -30,6 +34,7 @@ def predict(
       striate predict runs/digits-lenet5 seven.png
       striate predict runs/photos-lenet5 holiday/ --top 2 --csv holiday.csv
       striate predict runs/digits-lenet5/model seven.png --json
+      striate predict runs/digits-Net seven.png --model net.py:Net
     """  # noqa: D301 - \b is click's mark for text that is not rewrapped
     if csv_file is not None:
         _check_table(csv_file)
@@ -38,7 +43,7 @@ def predict(
     paths, strangers = pictures_below(images)
     if strangers:
         typer.echo(f"note: {len(strangers)} files are no pictures, first {strangers[0]}", err=True)
-    predictions, faults = load(location).sort_out(paths, top)
+    predictions, faults = load(location, model=model).sort_out(paths, top)
     if csv_file is not None:
         write(csv_file, _csv(predictions))
     if as_json:

@@ -1,5 +1,6 @@
 """Results as text for people."""
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def summary(outcome: "Outcome") -> str:
     low, high = test.interval
     sample = next(iter(sorted((outcome.path / "samples").glob("*.png"))), None)
     picture = shell_name(sample) if sample else "PICTURE.png"
+    own = f" --model {shlex.quote(outcome.own_file)}" if outcome.own_file else ""
     return (
         f"test accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) "
         f"on {test.count:,} pictures it never saw\n"
@@ -36,8 +38,8 @@ def summary(outcome: "Outcome") -> str:
         f"{outcome.epochs} epochs in {outcome.train_seconds:.1f} s\n"
         f"report: {outcome.path / 'report.html'}\n\n"
         f"Next:\n"
-        f"  {program()} predict {run} {picture}\n"
-        f"  {program()} evaluate {run}\n"
+        f"  {program()} predict {run} {picture}{own}\n"
+        f"  {program()} evaluate {run}{own}\n"
         f"  {program()} train {shell_name(outcome.path / 'recipe.toml')} epochs=40"
     )
 

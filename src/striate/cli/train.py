@@ -13,7 +13,9 @@ def train(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE.toml] [key=value ...]", help="A recipe, and changes to it.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The network: lenet5.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The network: a name such as lenet5, a text in the notation, or FILE.py:NAME.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, a folder of class folders, a folder of IDX files, or an .npz.")
     ] = None,
@@ -34,6 +36,8 @@ def train(
       striate train
       striate train --data photos/ --epochs 30
       striate train --data mnist/ --model lenet5 --epochs 8 --json
+      striate train --model "conv 6 5x5, relu, maxpool 2, flatten, linear 10"
+      striate train --model net.py:Net --epochs 5
       striate train runs/digits-lenet5/recipe.toml lr=0.02 augment.shift=3
 
     \b

@@ -6,10 +6,12 @@
     SHA256SUMS          digests of the three, checked before anything is used
 
 A .zip of the folder is a bundle too.  Nothing in it is code: the loader builds only what the catalogue of networks
-names, and compares names, types and shapes of all tensors with the network before it reads one.
+names or a text in the notation says, and compares names, types and shapes of all tensors with the network before it
+reads one.  A model of the user's own file names the file and its digest; the file is run only if the user names it.
 """
 
 import os
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -24,10 +26,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from striate.base.errors import ModelFileError, StriateError
+from striate.base.errors import ConfigError, ModelFileError, StriateError
 from striate.base.files import digest, replace_folder, resource_errors, write, write_json
+from striate.base.tensors import apart
 from striate.data.preprocess import Preprocess
-from striate.models.catalogue import options, skeleton
+from striate.models.card import Given
+from striate.models.catalogue import drawn, options, skeleton, title
+from striate.models.own_file import file_card, is_file, read_file
 
 FILES = ("config.json", "model.safetensors", "README.md")
 SUMS = "SHA256SUMS"
@@ -35,16 +40,31 @@ LARGEST_FILE = 8 << 30  # bytes that one file of an archive may unpack to
 
 
 class Architecture(BaseModel):
-    """The arguments of `striate.build`."""
+    """The arguments of `striate.build`, and the SHA-256 of the user's file where a file of his builds it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     num_classes: int = Field(ge=2, le=1_000_000)
     in_channels: int = Field(ge=1, le=4096)
     image_size: int = Field(ge=1, le=16_384)
+    source_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _names_a_file_with_its_digest(self) -> "Architecture":
+        if is_file(self.name) != (self.source_sha256 is not None):
+            raise ValueError("a file and its digest belong together")
+        if is_file(self.name) and ("/" in self.name or not self.name.isprintable()):
+            raise ValueError("a file is named without its folder")
+        return self
 
     def skeleton(self) -> nn.Module:
-        """The network without numbers: names and shapes are known, no memory is taken."""
+        """The network without numbers: names and shapes are known, no memory is taken.
+
+        Raises:
+            StriateError: no such network, or sizes that do not fit it.
+        """
+        if is_file(self.name):  # it would be run
+            raise ConfigError("bundle", "the network", "no file", got=self.name, fix="name the file yourself")
         with torch.device("meta"):
             return skeleton(
                 self.name,
@@ -105,7 +125,7 @@ def save_bundle(folder: Path, bundle: Bundle, card: str) -> None:
         ResourceError: it could not be written.
     """
     temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    tensors = apart(bundle.model.state_dict())
     with resource_errors(folder, sum(tensor.nbytes for tensor in tensors.values())):
         try:
             temporary.mkdir(parents=True)
@@ -118,17 +138,22 @@ def save_bundle(folder: Path, bundle: Bundle, card: str) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load_bundle(location: Path) -> Bundle:
+def load_bundle(location: Path, model: str | None = None) -> Bundle:
     """Read a bundle, a folder or a .zip of one, after comparing it with its digests.
 
+    Args:
+        location: the folder or archive.
+        model: FILE.py:NAME of the network, which is run, for a bundle that was trained from such a file.
+
     Raises:
-        ModelFileError: missing, altered, or not a bundle.
+        ModelFileError: missing, altered, or not a bundle; or another file than the one it was trained with.
+        ConfigError: a file that is needed and not named, or named and not needed.
     """
     if not zipfile.is_zipfile(location):
-        return _load_folder(location)
+        return _load_folder(location, model)
     with tempfile.TemporaryDirectory() as unpacked:
         _unpack(location, Path(unpacked))
-        return _load_folder(Path(unpacked))
+        return _load_folder(Path(unpacked), model)
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -148,19 +173,52 @@ def _unpack(path: Path, folder: Path) -> None:
         raise _not_ours(path, f"an archive without a whole bundle ({error})") from error
 
 
-def _load_folder(folder: Path) -> Bundle:
+def _load_folder(folder: Path, model: str | None) -> Bundle:
     _check_digests(folder)
     try:
         config = Config.model_validate_json((folder / "config.json").read_bytes())
         preprocess = Preprocess.from_dict(config.preprocess)
-        model = config.architecture.skeleton()
+        network = None if config.architecture.source_sha256 else config.architecture.skeleton()
     except ValidationError as error:
         raise _not_ours(folder / "config.json", error.errors()[0]["msg"]) from error
     except StriateError as error:
         raise _not_ours(folder / "config.json", f"{error.where}: {error.what} = {error.got}") from error
-    _load_weights(model, folder / "model.safetensors")
-    placed = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if network is None:
+        network = _of_own_file(config.architecture, model)
+    elif model is not None:
+        fix = f"leave it out: this model is {title(config.architecture.name)}, which needs no file"
+        raise ConfigError("load", "model", "left out", got=model, fix=fix)
+    _load_weights(network, folder / "model.safetensors")
+    placed = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(model=placed, preprocess=preprocess, config=config)
+
+
+def _of_own_file(architecture: Architecture, model: str | None) -> nn.Module:
+    """The network of a file that the user has named: it is run if it is the very file of the training."""
+    name = architecture.name
+    if model is None or not is_file(model):
+        fix = f"if you trust that file, add --model {shlex.quote(name)}; in Python, load(location, model={name!r})"
+        got = "nothing" if model is None else repr(model)
+        raise ConfigError("load", "model", f"given, for a Python file builds this network ({name})", got=got, fix=fix)
+    own = read_file(model)
+    if own.digest != architecture.source_sha256:
+        raise ModelFileError(
+            "load",
+            str(own.path),
+            f"the file that the model was trained with (SHA-256 {str(architecture.source_sha256)[:16]}...)",
+            got=f"another (SHA-256 {own.digest[:16]}...)",
+            fix="name the file as it was then",
+        )
+    meant = name.rpartition(":")[2]
+    if own.name != meant:
+        raise ConfigError("load", "the name", f"{meant}, as in training", got=own.name, fix=f"--model FILE.py:{meant}")
+    chosen = file_card(own)
+    given = Given(
+        num_classes=architecture.num_classes,
+        in_channels=architecture.in_channels,
+        image_size=architecture.image_size,
+    )
+    return drawn(chosen, chosen.settle(own.name, chosen.usual, given), seed=0)
 
 
 def _check_digests(folder: Path) -> None:

@@ -143,17 +143,23 @@ def _decoded(picture: object) -> Image.Image | np.ndarray:
     )
 
 
-def load(location: str | Path) -> Predictor:
+def load(location: str | Path, *, model: str | None = None) -> Predictor:
     """The predictor of a run folder or of a bundle, a folder or a .zip of it.
 
+    Args:
+        location: the folder or archive.
+        model: FILE.py:NAME of the network, for a model that was trained from such a file.  It is run, if it is the very
+            file of the training; no file is run that is not named here.
+
     Raises:
-        ModelFileError: no bundle there, or it is damaged.
+        ModelFileError: no bundle there, or it is damaged; another file than that of the training.
+        ConfigError: a file that is needed and not named, or named and not needed.
     """
     folder = Path(location)
     if (folder / "config.json").is_file() or folder.is_file():
-        return Predictor(load_bundle(folder))
+        return Predictor(load_bundle(folder, model))
     if (folder / "model" / "config.json").is_file():
-        return Predictor(load_bundle(folder / "model"))
+        return Predictor(load_bundle(folder / "model", model))
     unfinished = (folder / "recipe.toml").is_file()
     raise ModelFileError(
         "load",

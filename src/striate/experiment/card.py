@@ -1,9 +1,10 @@
 """The model card: what a model is, what it was trained on, how good it is and where that stops."""
 
+import shlex
+
 from striate.experiment.history import EpochRow
 from striate.experiment.outcome import Outcome
 from striate.experiment.wiring import Wired
-from striate.models.catalogue import card
 
 TEMPLATE = """\
 ---
@@ -28,23 +29,31 @@ Sorts pictures into {count} classes: {classes}.
 ## Use
 
 ```
-striate predict FOLDER_OF_THIS_FILE picture.png
+striate predict FOLDER_OF_THIS_FILE picture.png{own}
 ```
-
+{network}
 ## Limits
 
 The figures hold for pictures like those of the test split. Every picture is sorted into one of the classes above,
 also one that shows none of them.
 """
 
+NETWORK = """
+## The network
+
+```
+{text}
+```
+"""
+
 
 def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
     """README.md of the bundle."""
-    dataset, preprocess, known = wired.dataset, wired.preprocess, card(wired.recipe.model)
+    dataset, preprocess, known = wired.dataset, wired.preprocess, wired.card
     picture = preprocess.picture
     low, high = outcome.test.interval
     return TEMPLATE.format(
-        model=wired.recipe.model,
+        model=wired.title,
         data=dataset.name,
         count=len(dataset.classes),
         classes=", ".join(dataset.classes[:30]) + (", ..." if len(dataset.classes) > 30 else ""),
@@ -68,4 +77,6 @@ def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
         low=low,
         high=high,
         test_count=outcome.test.count,
+        own=f" --model {shlex.quote(wired.architecture.name)}" if known.digest else "",
+        network=NETWORK.format(text=wired.architecture.name.replace(", ", ",\n")) if known.text else "",
     )

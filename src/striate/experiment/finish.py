@@ -25,6 +25,7 @@ from striate.experiment.position import load_weights
 from striate.experiment.report import report
 from striate.experiment.run_folder import RunFolder, environment
 from striate.experiment.wiring import Wired
+from striate.models.own_file import is_file
 from striate.training.checkpoint import best
 
 
@@ -55,6 +56,7 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
         validation_accuracy=row.validation_accuracy,
         test=classification(logits, labels, wired.dataset.classes),
         parameters=wired.parameters,
+        own_file=wired.recipe.model if wired.card.digest else None,
     )
     _write(wired, history, folder, outcome, row)
     return outcome
@@ -106,7 +108,8 @@ def outcome_of(folder: RunFolder) -> Outcome | None:
         return None
     values = folder.read_json("result.json")
     try:
-        return Outcome.from_dict(folder.path, values or {})
+        named = folder.recipe().model
+        return Outcome.from_dict(folder.path, values or {}, named if is_file(named) else None)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ModelFileError(
             "run",

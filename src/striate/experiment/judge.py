@@ -20,13 +20,16 @@ from striate.experiment.wiring import prepare_data
 SPLITS = ("train", "validation", "test")
 
 
-def judge(location: Path, *, data: str | None = None, split: str | None = None) -> Classification:
+def judge(
+    location: Path, *, data: str | None = None, split: str | None = None, model: str | None = None
+) -> Classification:
     """Accuracy and the rest of a run or bundle.
 
     Args:
         location: a run folder or a bundle.
         data: other data than those of the run; needed for a bundle.
         split: "train", "validation" or "test"; None is test, or all of other data that bring no split.
+        model: FILE.py:NAME of the network, which is run, for a model that was trained from such a file.
 
     Raises:
         ConfigError: a bundle without data, or no such split.
@@ -35,7 +38,7 @@ def judge(location: Path, *, data: str | None = None, split: str | None = None) 
     """
     if split is not None and split not in SPLITS:
         raise ConfigError("evaluate", "split", f"one of {', '.join(SPLITS)}", got=split, fix="test is usual")
-    predictor = load(location)
+    predictor = load(location, model=model)
     folder = RunFolder(location)
     if data is None:
         chosen = _split_of(_own(predictor, folder), split or "test")

@@ -20,6 +20,7 @@ class Outcome:
         validation_accuracy: of the best epoch, in [0, 1].
         test: the best epoch's result on pictures that chose nothing.
         parameters: trainable numbers of the network.
+        own_file: FILE.py:NAME of the network, where the recipe names one; prediction runs it.
     """
 
     path: Path
@@ -28,11 +29,12 @@ class Outcome:
     validation_accuracy: float
     test: Classification
     parameters: int
+    own_file: str | None = None
 
     @cached_property
     def model(self) -> Predictor:
         """The trained predictor."""
-        return load(self.path)
+        return load(self.path, model=self.own_file)
 
     def predict(self, picture: Picture, top: int = 5) -> Prediction:
         """Classify one picture with the trained network."""
@@ -49,11 +51,12 @@ class Outcome:
         }
 
     @classmethod
-    def from_dict(cls, path: Path, values: dict[str, Any]) -> "Outcome":
+    def from_dict(cls, path: Path, values: dict[str, Any], own_file: str | None = None) -> "Outcome":
         """The inverse of `as_dict`."""
         test = values["test"]
         return cls(
             path=path,
+            own_file=own_file,
             **{
                 **values,
                 "test": Classification(

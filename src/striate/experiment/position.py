@@ -45,12 +45,18 @@ def _refuse_non_finite(tensors: dict[str, Tensor], step: int) -> None:
 def _record(wired: Wired, history: History) -> dict[str, Any]:
     return {
         "history": history.as_dict(),
-        "recipe": wired.recipe.model_dump(mode="json", exclude={"execution"}),
+        "recipe": _recipe(wired),
         "fingerprint": wired.dataset.fingerprint,
         "classes": list(wired.dataset.classes),
         "device": wired.plan.device,
         "threads": wired.plan.threads,
     }
+
+
+def _recipe(wired: Wired) -> dict[str, Any]:
+    """What decides the run's numbers; a file of the user's may lie elsewhere now."""
+    values = wired.recipe.model_dump(mode="json", exclude={"execution"})
+    return values | {"model": wired.architecture.name} if wired.card.digest else values
 
 
 def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str]]:
@@ -115,7 +121,7 @@ def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
 
 
 def _compare(record: dict[str, Any], wired: Wired) -> None:
-    before, after = _flat(record["recipe"]), _flat(wired.recipe.model_dump(mode="json", exclude={"execution"}))
+    before, after = _flat(record["recipe"]), _flat(_recipe(wired))
     changed = [f"{key} {before.get(key)} -> {value}" for key, value in after.items() if before.get(key) != value]
     if changed:
         raise ConfigError(

@@ -114,7 +114,7 @@ class Recipe(Table):
     Args:
         task: "classify".
         data: "digits", a folder of IDX files, an .npz, a folder of class folders.
-        model: the name of a network.
+        model: the name of a network, a text in the notation, or FILE.py:NAME.
         epochs: passes over the training split.
         batch_size: pictures an update.
         lr: peak learning rate; left out, 0.02 for sgd and 0.002 for adamw.

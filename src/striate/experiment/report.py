@@ -23,7 +23,7 @@ pre { background: #f5f5f7; padding: 1rem; overflow: auto }
 def report(wired: Wired, history: History, outcome: Outcome, pictures: dict[str, bytes]) -> str:
     """The page.  Every text that comes from data or recipe is escaped."""
     dataset, test = wired.dataset, outcome.test
-    title = escape(f"{wired.recipe.model} on {dataset.name}")
+    title = escape(f"{wired.title} on {dataset.name}")
     low, high = test.interval
     images = "".join(
         f'<p><img alt="{escape(name)}" src="data:image/png;base64,{base64.b64encode(content).decode()}"></p>'

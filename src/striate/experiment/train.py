@@ -20,7 +20,8 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder, check_free, create, environment
 from striate.experiment.wiring import Wired, prepare_data, wire
 from striate.models.card import Task, picture
-from striate.models.catalogue import card
+from striate.models.catalogue import card, title
+from striate.models.own_file import is_file, read_file, whole_name
 from striate.training.checkpoint import best
 from striate.training.plan import make_plan
 from striate.training.signals import stop_requests
@@ -48,6 +49,7 @@ def start(
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
+    recipe = _whole(recipe)
     check_trainable(recipe.model)
     if run is not None:
         check_free(run, overwrite=overwrite)
@@ -55,14 +57,36 @@ def start(
     source = open_source(recipe.data)
     dataset = prepare_data(recipe, source, reading)
     wired = wire(recipe, source, dataset, plan)
-    folder = create(run, f"{source.name}-{recipe.model}", overwrite=overwrite)
+    folder = create(run, f"{source.name}-{title(recipe.model)}", overwrite=overwrite)
     with locked(folder.path):
         folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
         folder.write_json("environment.json", environment())
         folder.write_json("data.json", {"location": whole_location(recipe.data), **_describe(dataset)})
+        if wired.card.digest is not None:
+            folder.write_json("network.json", {"file": recipe.model, "sha256": wired.card.digest})
         history = History()
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, [])
+
+
+def _whole(recipe: Recipe) -> Recipe:
+    """The recipe with the whole path of the user's file, if it names one: the run is resumed from any folder."""
+    return recipe.model_copy(update={"model": whole_name(recipe.model)}) if is_file(recipe.model) else recipe
+
+
+def _same_file(folder: RunFolder, recipe: Recipe) -> None:
+    """Refuse a file of the user's that is not that of the run's beginning, before it is run."""
+    if not is_file(recipe.model):
+        return
+    own, known = read_file(recipe.model), (folder.read_json("network.json") or {}).get("sha256")
+    if own.digest != known:
+        raise ConfigError(
+            "resume",
+            str(own.path),
+            f"the file that the run was started with (SHA-256 {str(known)[:16]}...)",
+            got=f"another (SHA-256 {own.digest[:16]}...)",
+            fix="put it back as it was, or start a new run with `striate train` and this recipe",
+        )
 
 
 def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
@@ -85,6 +109,7 @@ def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
             yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", ())
             yield Finished(done)
             return
+        _same_file(folder, recipe)
         source = open_source(folder.data_location(recipe))
         plan = make_plan(recipe.execution.device, recipe.execution.threads or folder.threads())
         dataset = prepare_data(recipe, source, reading)
@@ -101,7 +126,7 @@ def check_trainable(name: str) -> None:
         ConfigError: an unknown name, or a network that is for something else.
     """
     chosen = card(name)
-    if chosen.task != "classify" or chosen.sample is not picture:
+    if chosen.task != "classify" or (chosen.sample is not picture and chosen.text is None):  # a text says it itself
         got = f"{name}, which {PURPOSES[chosen.task].format(written(chosen.sample(chosen.usual)))}"
         fix = f'take lenet5, or train it by a loop of your own around striate.build("{name}")'
         raise ConfigError("recipe", "model", "a network that sorts pictures into classes", got=got, fix=fix)
@@ -142,7 +167,7 @@ def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
         else ""
     )
     return (
-        f"{wired.recipe.model} ({wired.parameters:,} parameters) on {dataset.name}: {counts} pictures, "
+        f"{wired.title} ({wired.parameters:,} parameters) on {dataset.name}: {counts} pictures, "
         f"{len(dataset.classes)} classes\n{wired.plan}; run folder {folder.path}{at}"
     )
 

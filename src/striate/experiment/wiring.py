@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,8 +18,9 @@ from striate.data.samples import Source
 from striate.data.statistics import mean_std
 from striate.deploy.bundle import Architecture
 from striate.experiment.recipe import Recipe
-from striate.models.card import Criterion
-from striate.models.catalogue import build, card, training_form
+from striate.models.card import Card, Criterion, Given, Options
+from striate.models.catalogue import card, drawn, title, with_heads
+from striate.models.own_file import check_output, is_file, short_name
 from striate.training.engine import TrainState
 from striate.training.optimisers import OPTIMISERS
 from striate.training.plan import Plan
@@ -33,6 +35,7 @@ class Wired:
 
     Args:
         recipe: what was asked for.
+        card: what its network is.
         dataset: splits of uint8 pictures.
         preprocess: uint8 picture -> input.
         augment: random changes of training pictures.
@@ -46,6 +49,7 @@ class Wired:
     """
 
     recipe: Recipe
+    card: Card
     dataset: Dataset
     preprocess: Preprocess
     augment: Augment
@@ -56,6 +60,11 @@ class Wired:
     loss_fn: Criterion
     lr_at: Schedule
     steps_per_epoch: int
+
+    @property
+    def title(self) -> str:
+        """What the network is called where a name has to be short."""
+        return title(self.recipe.model)
 
     @property
     def parameters(self) -> int:
@@ -99,10 +108,10 @@ def prepare_data(
         skip_bad=split.skip_bad,
         progress=progress,
     )
-    for title, part in (("validation", dataset.validation), ("test", dataset.test)):
+    for name, part in (("validation", dataset.validation), ("test", dataset.test)):
         if not len(part):
             fix = "bring a split of your own, or at least 3 pictures of some class"
-            raise DataError(source.location, f"{title} pictures", "at least one", got="none", fix=fix)
+            raise DataError(source.location, f"{name} pictures", "at least one", got="none", fix=fix)
     return dataset
 
 
@@ -112,16 +121,10 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
     Raises:
         ConfigError: options that do not fit the data or the network.
     """
-    picture = picture_of(recipe, source)
+    picture, chosen = picture_of(recipe, source), card(recipe.model)
     mean, std = (0.0,) * picture.channels, (1.0,) * picture.channels
     if recipe.preprocess.normalise == "measured":
         mean, std = mean_std(dataset.train.images)
-    architecture = Architecture(
-        name=recipe.model,
-        num_classes=len(dataset.classes),
-        in_channels=picture.channels,
-        image_size=picture.height + 2 * picture.pad,
-    )
     if recipe.augment.shift >= picture.height:
         raise ConfigError(
             "augment",
@@ -130,40 +133,65 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
             got=recipe.augment.shift,
             fix="2 is usual",
         )
-    network = plan.place(_network(recipe, architecture))
-    model = plan.place(training_form(recipe.model, network, recipe.seed))
+    asked = _asked(recipe, chosen, picture, len(dataset.classes))
+    network = plan.place(drawn(chosen, asked, recipe.seed))
+    _check_logits(recipe, network, asked, plan)
+    model = plan.place(with_heads(chosen, network, recipe.seed))
     steps_per_epoch = ceil(len(dataset.train) / recipe.batch_size)
     total = recipe.epochs * steps_per_epoch
     warmup = min(total, round(recipe.schedule.warmup_epochs * steps_per_epoch))
     optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
     return Wired(
         recipe=recipe,
+        card=chosen,
         dataset=dataset,
         preprocess=Preprocess(picture, mean, std),
         augment=Augment(shift=recipe.augment.shift, flip=recipe.augment.flip),
-        architecture=architecture,
+        architecture=_architecture(recipe, chosen, asked),
         plan=plan,
         network=network,
         state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
-        loss_fn=_loss(recipe),
+        loss_fn=_loss(recipe, chosen),
         lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
         steps_per_epoch=steps_per_epoch,
     )
 
 
-def _network(recipe: Recipe, architecture: Architecture) -> nn.Module:
-    return build(
-        architecture.name,
-        num_classes=architecture.num_classes,
-        in_channels=architecture.in_channels,
-        image_size=architecture.image_size,
+def _asked(recipe: Recipe, chosen: Card, picture: Picture, classes: int) -> Options:
+    """What the builder of the network is told: the data's classes and channels, the picture's size."""
+    given = Given(
+        num_classes=classes,
+        in_channels=picture.channels,
+        image_size=picture.height + 2 * picture.pad,
         dropout=recipe.regularise.dropout,
-        seed=recipe.seed,
+    )
+    return chosen.settle(title(recipe.model), chosen.usual, given)
+
+
+def _architecture(recipe: Recipe, chosen: Card, asked: Options) -> Architecture:
+    """How to build the network again: a built-in name, the whole text, or FILE.py:NAME with the digest of the file."""
+    name = recipe.model if chosen.text is None else chosen.text(asked)
+    return Architecture(
+        name=short_name(name) if chosen.digest else name,
+        num_classes=asked.classes,
+        in_channels=asked.in_channels,
+        image_size=asked.image_size,
+        source_sha256=chosen.digest,
     )
 
 
-def _loss(recipe: Recipe) -> Criterion:
+def _check_logits(recipe: Recipe, network: nn.Module, asked: Options, plan: Plan) -> None:
+    """Refuse what cannot train: an output that is no logit a class."""
+    last = list(network.modules())[-1]
+    if isinstance(network, nn.Sequential) and isinstance(last, nn.Softmax | nn.LogSoftmax):
+        fix = "leave the softmax out: the loss takes logits, and prediction makes probabilities of them"
+        raise ConfigError(title(recipe.model), "the output", "logits", got=type(last).__name__.lower(), fix=fix)
+    if is_file(recipe.model):
+        batch = torch.zeros(2, asked.in_channels, asked.image_size, asked.image_size, device=plan.device)
+        check_output(recipe.model, network, batch, asked.classes)
+
+
+def _loss(recipe: Recipe, chosen: Card) -> Criterion:
     """Cross-entropy, in the form that the network is trained by."""
     plain = partial(F.cross_entropy, label_smoothing=recipe.loss.label_smoothing)
-    own = card(recipe.model).loss
-    return own(plain) if own else plain
+    return chosen.loss(plain) if chosen.loss else plain

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from striate.base.errors import ConfigError
 from striate.base.operations import Shape
 from striate.layers.initialise import initialise
 
@@ -42,6 +43,52 @@ class Options:
         return self.dropout
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a caller asks of a network; None is what he leaves to it.
+
+    Args:
+        num_classes: how many outputs.
+        in_channels: channels of the input.
+        image_size: side of the square picture in pixels.
+        dropout: share of features that training drops.
+    """
+
+    num_classes: int | None = None
+    in_channels: int | None = None
+    image_size: int | None = None
+    dropout: float | None = None
+
+    def check(self, where: str, usual: Options) -> None:
+        """Refuse numbers out of range."""
+        if self.num_classes is not None and self.num_classes < 2:
+            raise ConfigError(where, "num_classes", ">= 2", got=self.num_classes, fix="give at least two classes")
+        if self.in_channels is not None and self.in_channels < 1:
+            raise ConfigError(where, "in_channels", ">= 1", got=self.in_channels, fix="1 is grey, 3 is colour")
+        if self.image_size is not None and self.image_size < 1:
+            fix = f"{usual.image_size} is usual"
+            raise ConfigError(where, "image_size", ">= 1", got=self.image_size, fix=fix)
+
+
+def settled(where: str, usual: Options, given: Given) -> Options:
+    """What is given, and the network's own for the rest.
+
+    Raises:
+        ConfigError: a number out of range, or one that means nothing to this network.
+    """
+    if given.num_classes is not None and usual.num_classes is None:
+        raise ConfigError(where, "num_classes", "left out", got=given.num_classes, fix="it has no classes")
+    if given.dropout is not None and usual.dropout is None:
+        raise ConfigError(where, "dropout", "left out", got=given.dropout, fix="it drops nothing")
+    given.check(where, usual)
+    return Options(
+        num_classes=usual.num_classes if given.num_classes is None else given.num_classes,
+        in_channels=usual.in_channels if given.in_channels is None else given.in_channels,
+        image_size=usual.image_size if given.image_size is None else given.image_size,
+        dropout=usual.dropout if given.dropout is None else given.dropout,
+    )
+
+
 def picture(options: Options) -> Shape:
     """(C, H, W): the sample of most networks."""
     return options.in_channels, options.image_size, options.image_size
@@ -72,6 +119,9 @@ class Card:
         start: draws the first weights from the seed.
         heads: puts a network into one that is trained with it and left behind afterwards; that one calls it `network`.
         loss: from a loss of (logits, labels) to the loss of what the network gives in training; None: the same.
+        settle: from its name, its usual options and what is asked to what its builder is told.
+        text: of the network that options make, in the notation; None where it has a name of its own.
+        digest: SHA-256 of the user's file that builds it, in hexadecimal; None where no file of his does.
     """
 
     builder: Callable[[Options], nn.Module]
@@ -84,3 +134,6 @@ class Card:
     start: Callable[[nn.Module, int], None] = initialise
     heads: Callable[[nn.Module], nn.Module] | None = None
     loss: Callable[[Criterion], Criterion] | None = None
+    settle: Callable[[str, Options, Given], Options] = settled
+    text: Callable[[Options], str] | None = None
+    digest: str | None = None

@@ -1,4 +1,7 @@
-"""Every network by name: one dict that can be read, and the functions that build from it."""
+"""Every network by name: one dict that can be read, and the functions that build from it.
+
+A network is named by a key of `MODELS`, by a text in the notation, or by FILE.py:NAME; all three have a card.
+"""
 
 import difflib
 
@@ -26,7 +29,9 @@ from striate.models import (
     textcnn,
     vgg,
 )
-from striate.models.card import Card, Options
+from striate.models.card import Card, Given, Options
+from striate.models.own_file import file_card, is_file, read_file
+from striate.models.own_text import TITLE, is_text, text_card
 
 MODELS: dict[str, Card] = {
     "perceptron": perceptron.PERCEPTRON,
@@ -59,15 +64,32 @@ MODELS: dict[str, Card] = {
 
 
 def card(name: str) -> Card:
-    """The card of a network.
+    """The card of a network: a built-in one, a text in the notation, or FILE.py:NAME, which is run.
 
     Raises:
-        ConfigError: no network of that name; the nearest names are given.
+        ConfigError: no network of that name (the nearest are given), a text that is not understood, a faulty file.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or ["lenet5"]
-        raise ConfigError("model", "name", f"one of {', '.join(MODELS)}", got=name, fix=f"try {' or '.join(near)}")
-    return MODELS[name]
+    if name in MODELS:
+        return MODELS[name]
+    if is_file(name):
+        return file_card(read_file(name))
+    meant = difflib.get_close_matches(name[:100], MODELS, n=1, cutoff=0.7)
+    if is_text(name) or (not meant and len(name.split()) > 1):
+        return text_card(name)
+    near = difflib.get_close_matches(name[:100], MODELS, n=3, cutoff=0.4) or ["lenet5"]
+    fix = f"try {' or '.join(near)}, or write a network as in: conv 6 5x5, relu, flatten, linear 10"
+    raise ConfigError("model", "name", f"one of {', '.join(MODELS)}", got=name, fix=fix)
+
+
+def title(name: str) -> str:
+    """A short name, for folders and headlines; nothing is read or run.
+
+    >>> title("lenet5"), title("conv 6 5x5, relu"), title("nets/mine.py:Net")
+    ('lenet5', 'network', 'Net')
+    """
+    if name in MODELS:
+        return name
+    return name.rpartition(":")[2] if is_file(name) else TITLE
 
 
 def options(
@@ -83,23 +105,9 @@ def options(
     Raises:
         ConfigError: an unknown name, a number out of range, or one that means nothing to this network.
     """
-    usual = card(name).usual
-    if num_classes is not None and usual.num_classes is None:
-        raise ConfigError(name, "num_classes", "left out", got=num_classes, fix="it has no classes")
-    if dropout is not None and usual.dropout is None:
-        raise ConfigError(name, "dropout", "left out", got=dropout, fix="it drops nothing")
-    if num_classes is not None and num_classes < 2:
-        raise ConfigError(name, "num_classes", ">= 2", got=num_classes, fix="give at least two classes")
-    if in_channels is not None and in_channels < 1:
-        raise ConfigError(name, "in_channels", ">= 1", got=in_channels, fix="1 is grey, 3 is colour")
-    if image_size is not None and image_size < 1:
-        raise ConfigError(name, "image_size", ">= 1", got=image_size, fix=f"{usual.image_size} is usual")
-    return Options(
-        num_classes=usual.num_classes if num_classes is None else num_classes,
-        in_channels=usual.in_channels if in_channels is None else in_channels,
-        image_size=usual.image_size if image_size is None else image_size,
-        dropout=usual.dropout if dropout is None else dropout,
-    )
+    given = Given(num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
+    chosen = card(name)
+    return chosen.settle(title(name), chosen.usual, given)
 
 
 def build(
@@ -114,23 +122,33 @@ def build(
     """Build a network with freshly drawn weights.
 
     Args:
-        name: a key of `MODELS`.
-        num_classes: how many classes, >= 2.  Left out, these four are the network's own, as published or usual.
+        name: a key of `MODELS`, a text in the notation, or FILE.py:NAME.
+        num_classes: how many classes, >= 2, which a text must agree with.  Left out, these four are the network's own,
+            as published or usual.
         in_channels: channels of the picture, >= 1.
         image_size: side of the square picture in pixels.
         dropout: share of features that training drops, in [0, 1).
         seed: the weights are a pure function of it; torch's global generator is left alone.
 
     Raises:
-        ConfigError: an unknown name, a number out of range, or one that means nothing to this network.
+        ConfigError: an unknown name, a number out of range, or one that means nothing to this network; a text that is
+            not understood or does not fit; a file that fails.
 
     >>> sum(p.numel() for p in build("lenet5").parameters())
     61706
     """
-    asked = options(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
-    with torch.random.fork_rng(devices=[]):  # torch's constructors draw weights that are replaced below
-        model = skeleton(name, asked)
-    card(name).start(model, seed)
+    given = Given(num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
+    chosen = card(name)
+    return drawn(chosen, chosen.settle(title(name), chosen.usual, given), seed)
+
+
+def drawn(chosen: Card, asked: Options, seed: int) -> nn.Module:
+    """A network of a card, its weights a pure function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # for weights that torch's constructors draw and the start leaves
+        model = chosen.builder(asked)
+    number_layers(model)
+    chosen.start(model, seed)
     return model
 
 
@@ -143,7 +161,11 @@ def skeleton(name: str, asked: Options) -> nn.Module:
 
 def training_form(name: str, network: nn.Module, seed: int) -> nn.Module:
     """What is trained: the network itself, or where its card says so, the network with heads that are left behind."""
-    chosen = card(name)
+    return with_heads(card(name), network, seed)
+
+
+def with_heads(chosen: Card, network: nn.Module, seed: int) -> nn.Module:
+    """The same by its card."""
     if chosen.heads is None:
         return network
     with torch.random.fork_rng(devices=[]):

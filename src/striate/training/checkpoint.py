@@ -20,6 +20,7 @@ from torch import Tensor
 
 from striate.base.errors import ModelFileError
 from striate.base.files import write, write_json
+from striate.base.tensors import apart
 
 KEEP = 2  # newest checkpoints: one to go on from, one should it turn out damaged
 RECORD = "striate"  # the header's key
@@ -48,7 +49,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | No
     """
     path = folder / f"step-{checkpoint.step:08d}.safetensors"
     header = {RECORD: json.dumps(checkpoint.record), "step": str(checkpoint.step)}
-    content = save({name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}, metadata=header)
+    content = save(apart(checkpoint.tensors), metadata=header)
     sha256 = write(path, content)
     mark = {"file": path.name, "bytes": len(content), "sha256": sha256, "best_step": best_step}
     write_json(path.with_suffix(".json"), mark)
