@@ -15,7 +15,8 @@ SIZES = {
     "googlenet": 780,
     "googlenet-bn": 780,
 }
-LONG = {name for name, size in SIZES.items() if size and size > 100}  # seconds each: in the slow tests
+DEEP = {"vgg11", "vgg13", "vgg16", "vgg19", "resnet34", "resnet50", "resnet50-2015", "mobilenet", "shufflenet"}
+LONG = {name for name, size in SIZES.items() if size and size > 100} | DEEP  # seconds each: in the slow tests
 
 
 def spatial(rows):
