@@ -16,7 +16,9 @@ Tables 1 and 2.  Configurations A-LRN and C are left out.
 
 Five poolings make 224 pixels 7, which the first linear layer takes.  For other sizes the maps are brought to 7x7 by the
 mean of each part, which leaves 7x7 as it is; so the weights of one size fit every other.  Where a map is smaller than
-7x7 its pixels are repeated: of a picture of 32 pixels a single one is left, and stands 49 times.
+7x7 its pixels are repeated: of a picture of 32 pixels a single one is left, and stands 49 times.  The weights of all 49
+then learn the same and move the next layer 49 times as far: such pictures want a learning rate that much smaller, some
+0.0005.
 
 The paper starts the deeper configurations from a trained vgg11, for which He's first weights stand in here.
 """
