@@ -17,20 +17,46 @@ from striate.calculus.windows import per_axis
 
 
 class _Cropping(_ConvTransposeNd):
-    """What the three add to torch's: `cut`, pixels (before, after) an axis that torch does not take away."""
+    """What the three add to torch's, next in line: `cut`, pixels (before, after) that torch does not take away.
 
+    The arguments are torch's, in torch's order, so that one import may stand for the other.
+    """
+
+    axes: int
     cut: tuple[tuple[int, int], ...] | None
 
-    def _extend(self, padding: Pixels, dims: int) -> None:
-        pairs = explicit(padding, dims)
-        least = [min(pair) for pair in pairs]
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: Pixels = 0,
+        output_padding: PerAxis = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: PerAxis = 1,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        sizes = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "output_padding": output_padding}
+        k, s, d, e = _checked(type(self).__name__, self.axes, channels, groups, sizes)
+        pairs = explicit(padding, self.axes)
+        least = tuple(min(pair) for pair in pairs)
+        torchs: Any = super().__init__  # that of the rank
+        torchs(in_channels, out_channels, k, s, least, e, groups, bias, d, "zeros", device, dtype)
         cut = tuple((before - p, after - p) for (before, after), p in zip(pairs, least, strict=True))
         self.cut = cut if any(map(any, cut)) else None
 
-    def _cropped(self, y: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*B_C_spatial"], output_size: list[int] | None = None) -> Tensor:
+        """Scatter every pixel over a window."""
+        torchs: Any = super().forward
+        y: Tensor = torchs(x, output_size)
         if self.cut is None:
             return y
-        first = y.ndim - len(self.cut)
+        first = y.ndim - self.axes
         for axis, (before, after) in enumerate(self.cut, start=first):
             y = y.narrow(axis, before, y.shape[axis] - before - after)
         return y
@@ -57,11 +83,6 @@ def _checked(where: str, dims: int, channels: dict[str, int], groups: int, sizes
     return list(each.values())
 
 
-def _shared(padding: Pixels, dims: int) -> Any:
-    return tuple(min(pair) for pair in explicit(padding, dims))
-
-
-# The arguments below are torch's, in torch's order, so that one import may stand for the other.
 class ConvTranspose1d(_Cropping, nn.ConvTranspose1d):
     """`torch.nn.ConvTranspose1d` plus `padding=((before, after),)`.
 
@@ -87,31 +108,7 @@ class ConvTranspose1d(_Cropping, nn.ConvTranspose1d):
     torch.Size([1, 2, 8])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: PerAxis,
-        stride: PerAxis = 1,
-        padding: Pixels = 0,
-        output_padding: PerAxis = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: PerAxis = 1,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        channels = {"in_channels": in_channels, "out_channels": out_channels}
-        sizes = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "output_padding": output_padding}
-        k, s, d, e = _checked("ConvTranspose1d", 1, channels, groups, sizes)
-        p = _shared(padding, 1)
-        super().__init__(in_channels, out_channels, k, s, p, e, groups, bias, d, "zeros", device, dtype)
-        self._extend(padding, 1)
-
-    def forward(self, x: Float[Tensor, "*B_C W"], output_size: list[int] | None = None) -> Float[Tensor, "*B_O V"]:
-        """Scatter every pixel over a window."""
-        return self._cropped(super().forward(x, output_size))
+    axes = 1
 
 
 class ConvTranspose2d(_Cropping, nn.ConvTranspose2d):
@@ -128,31 +125,7 @@ class ConvTranspose2d(_Cropping, nn.ConvTranspose2d):
     torch.Size([1, 8, 8, 7])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: PerAxis,
-        stride: PerAxis = 1,
-        padding: Pixels = 0,
-        output_padding: PerAxis = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: PerAxis = 1,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        channels = {"in_channels": in_channels, "out_channels": out_channels}
-        sizes = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "output_padding": output_padding}
-        k, s, d, e = _checked("ConvTranspose2d", 2, channels, groups, sizes)
-        p = _shared(padding, 2)
-        super().__init__(in_channels, out_channels, k, s, p, e, groups, bias, d, "zeros", device, dtype)
-        self._extend(padding, 2)
-
-    def forward(self, x: Float[Tensor, "*B_C H W"], output_size: list[int] | None = None) -> Float[Tensor, "*B_O P Q"]:
-        """Scatter every pixel over a window."""
-        return self._cropped(super().forward(x, output_size))
+    axes = 2
 
 
 class ConvTranspose3d(_Cropping, nn.ConvTranspose3d):
@@ -169,30 +142,4 @@ class ConvTranspose3d(_Cropping, nn.ConvTranspose3d):
     torch.Size([1, 2, 4, 4, 4])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: PerAxis,
-        stride: PerAxis = 1,
-        padding: Pixels = 0,
-        output_padding: PerAxis = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: PerAxis = 1,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        channels = {"in_channels": in_channels, "out_channels": out_channels}
-        sizes = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "output_padding": output_padding}
-        k, s, d, e = _checked("ConvTranspose3d", 3, channels, groups, sizes)
-        p = _shared(padding, 3)
-        super().__init__(in_channels, out_channels, k, s, p, e, groups, bias, d, "zeros", device, dtype)
-        self._extend(padding, 3)
-
-    def forward(
-        self, x: Float[Tensor, "*B_C D H W"], output_size: list[int] | None = None
-    ) -> Float[Tensor, "*B_O P Q R"]:
-        """Scatter every pixel over a window."""
-        return self._cropped(super().forward(x, output_size))
+    axes = 3

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from striate.base.errors import ConfigError, ShapeError
 from striate.base.network import DEPTH, MOST, Branches, Network, Operations
 from striate.base.operations import Operation, Shape, written
-from striate.models.syntax import Item, NotationError, Row, Text, syntax
+from striate.models.syntax import WORDS_OF_ONE, Item, NotationError, Row, Text, syntax
 from striate.models.values import LONGEST, READERS, Kind, Value
 from striate.models.vocabulary import INPUT, JOINS, NAMES, RESIDUAL, WORDS, Word, known_name, known_option
 from striate.models.writing import write as write
@@ -159,6 +159,9 @@ def _row(text: str, row: Row, depth: int) -> list[Marked]:
     marked: list[Marked] = []
     weight = 0
     for item in row:
+        if len(item.words) > WORDS_OF_ONE:
+            must, fix = f"of {WORDS_OF_ONE} words at most", "put commas between operations"
+            raise NotationError(text, item.at, ConfigError("", "an operation", must, got="more", fix=fix))
         made = _bracket(text, item, depth) if item.rows is not None else [_operation(text, item)]
         weight += _weight(made)
         if weight > MOST:

@@ -1,7 +1,7 @@
 """The grammar of the text notation: words, commas, brackets and bars, and where in the text each stands.
 
     row   = [item {"," item}]
-    item  = word {word} | word {word} "(" row {"|" row} ")"
+    item  = words | words "(" row {"|" row} ")"
 
 Spaces and line breaks part words and mean nothing else; # begins a comment that ends with its line.  What the words
 mean is in `vocabulary.py` and `notation.py`.  The parser is lark's, LALR(1), which needs no stack of Python's, so that
@@ -10,7 +10,8 @@ no depth of brackets ends it; what is beyond sense is refused before it begins.
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import islice
 from typing import Any
 
 from striate.base.errors import ConfigError, StriateError
@@ -18,13 +19,13 @@ from striate.base.network import MOST
 
 LONGEST = 1_000_000  # characters of a text
 BRACKETS = 128  # within each other
-WORDS_OF_ONE = 40  # words of one operation: the longest there is has 15
+WORDS_OF_ONE = 24  # words of one operation: the longest there is has 15
 SHOWN = 100  # characters of a line that an error shows
 GRAMMAR = r"""
 row: [item ("," item)*]
-item: WORD+                           -> operation
-    | WORD+ "(" row ("|" row)* ")"    -> bracket
-WORD: /[^\s,|()]+/
+item: WORDS                           -> operation
+    | WORDS "(" row ("|" row)* ")"    -> bracket
+WORDS: /[^\s,|()][^,|()]*/
 %ignore /\s+/
 """
 
@@ -37,22 +38,25 @@ class Text:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Item:
     """An operation, or a bracket.
 
     Args:
-        words: what stands in front of the bracket, or all of it; at least one.
+        text: what stands in front of the bracket, or all of it.
+        at: where it begins.
         rows: what stands within the bracket; None where there is none.
     """
 
-    words: tuple[Text, ...]
+    text: str
+    at: int
     rows: "tuple[Row, ...] | None" = None
 
-    @property
-    def at(self) -> int:
-        """Where it begins."""
-        return self.words[0].at
+    @cached_property
+    def words(self) -> tuple[Text, ...]:
+        """At least one; of a text without commas no more than one beyond `WORDS_OF_ONE`."""
+        found = islice(re.finditer(r"\S+", self.text), WORDS_OF_ONE + 1)
+        return tuple(Text(word[0], self.at + word.start()) for word in found)
 
     @property
     def written(self) -> str:
@@ -117,11 +121,10 @@ def _parser() -> Any:
             return tuple(items)
 
         def operation(self, words: list[Any]) -> Item:
-            return Item(tuple(Text(str(word), word.start_pos) for word in words))
+            return Item(str(words[0]), words[0].start_pos)
 
         def bracket(self, parts: list[Any]) -> Item:
-            words = tuple(Text(str(word), word.start_pos) for word in parts if not isinstance(word, tuple))
-            return Item(words, tuple(row for row in parts if isinstance(row, tuple)))
+            return Item(str(parts[0]), parts[0].start_pos, tuple(parts[1:]))
 
     return Lark(GRAMMAR, parser="lalr", start="row", maybe_placeholders=False, transformer=Items())
 
@@ -158,12 +161,6 @@ def _bounded(text: str) -> str:
     if max(plain.count(","), plain.count("|")) > MOST:
         fault = ConfigError("", "operations and branches", f"{MOST} at most", got="more", fix="describe less")
         raise NotationError(text, 0, fault)
-    for piece in re.finditer(r"[^,|()]+", plain):
-        if len(piece[0].split(maxsplit=WORDS_OF_ONE)) > WORDS_OF_ONE:
-            at = piece.start() + len(piece[0]) - len(piece[0].lstrip())
-            fix = "put commas between operations"
-            fault = ConfigError("", "an operation", f"of {WORDS_OF_ONE} words at most", got="more", fix=fix)
-            raise NotationError(text, at, fault)
     return plain
 
 

@@ -13,6 +13,8 @@ LONGEST_REPEAT = 16  # operations of a row that is written once, with how often 
 def write(network: Network) -> str:
     """The text of a network, the shape of its input included; rows that come several times are written once.
 
+    `parse` takes it back as long as it is no longer than a text may be, a million characters.
+
     >>> from striate.base.windowed import Conv
     >>> write(Network((1, 8, 8), (Conv(4, (3, 3), padding="same"), *[Conv(4, 3, bias=False)] * 2)))
     'input 1x8x8, conv 4 3x3 same, 2x(conv 4 3 nobias)'
