@@ -78,8 +78,10 @@ def _runs(rows: Sequence[Row]) -> Iterator[_Run]:
     start = 0
     while start < len(rows):
         best = _Run(start, 1, 1)
-        for length in range(1, min(LONGEST, (len(rows) - start) // 2) + 1):
-            count = _count(rows, likes, start, length)
+        left = len(rows) - start
+        for length in range(1, min(LONGEST, left // 2) + 1):
+            hopeless = left // length * length <= best.length * best.count
+            count = 1 if hopeless else _count(rows, likes, start, length)
             if count > 1 and length * count > best.length * best.count:
                 best = _Run(start, length, count)
         before = _before(rows, likes, best)
