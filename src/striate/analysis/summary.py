@@ -221,6 +221,24 @@ class Summary:
 
         return all_written_out(self.rows)
 
+    def drawing(self) -> str:
+        """The network drawn to scale, as SVG."""
+        from striate.analysis.drawing import drawing
+
+        return drawing(self)
+
+    def graph(self) -> str:
+        """The computational graph, as SVG."""
+        from striate.analysis.graph import graph
+
+        return graph(self)
+
+    def graph_with_gradients(self) -> str:
+        """The same with the gradients' way back and what each backward step computes."""
+        from striate.analysis.graph import graph_with_gradients
+
+        return graph_with_gradients(self)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: title, input_shape, totals, rows, advice, notes."""
         return {
