@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from math import ceil, floor
+from pathlib import Path
 from typing import Any, Literal
 
 from striate.analysis.call import Record
 from striate.analysis.field import Field
+from striate.base.files import write
 from striate.base.operations import Shape
 
 Status = Literal["exact", "bound", "whole input"]
@@ -238,6 +240,22 @@ class Summary:
         from striate.analysis.graph import graph_with_gradients
 
         return graph_with_gradients(self)
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the whole analysis as one page that needs nothing else.
+
+        Raises:
+            ResourceError: it could not be written.
+        """
+        from striate.analysis.page import page
+
+        write(Path(path), page(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from striate.analysis.notebook import notebook
+
+        return notebook(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: title, input_shape, totals, rows, advice, notes."""

@@ -21,12 +21,14 @@ def number(value: Length) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def picture(size: tuple[Length, Length], label: str, style: str, content: Iterable[str]) -> str:
-    """A whole picture; what draws its colours from `style` is named there by class."""
+def picture(
+    size: tuple[Length, Length], label: str, style: str, content: Iterable[str], *, name: str = "picture"
+) -> str:
+    """A whole picture of the class `striate-NAME`; what draws its colours from `style` is named there by class."""
     width, height = map(number, size)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="{escape(label)}" font-family="{FONT}" class="striate-picture">\n'
+        f'role="img" aria-label="{escape(label)}" font-family="{FONT}" class="striate-{name}">\n'
         f"<style>{style}</style>\n" + "\n".join(content) + "\n</svg>\n"
     )
 
