@@ -8,14 +8,18 @@ from striate.analysis.inspect import inspect
 from striate.models.card import tokens
 from striate.models.catalogue import MODELS, card, options, skeleton
 
-# Pictures large enough for the deepest layers' fields to lie within them; None: the network's own size.
+# Pictures large enough for the deepest layers' fields to lie within them, which takes seconds: in the slow tests.  Of
+# the others the layers are compared whose fields lie within the network's own picture.
 SIZES = {
     "alexnet": 291,
     "alexnet-2014": 291,
     "googlenet": 780,
     "googlenet-bn": 780,
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), 260),
+    "resnet50": 480,
+    "resnet50-2015": 530,
+    "mobilenet": 340,
 }
-LONG = {name for name, size in SIZES.items() if size and size > 100}  # seconds each: in the slow tests
 
 
 def spatial(rows):
@@ -35,7 +39,7 @@ def chosen(rows):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in MODELS]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SIZES else name for name in MODELS]
 )
 def test_they_are_what_the_gradient_reaches(name, monkeypatch):
     if card(name).sample is tokens:

@@ -13,7 +13,7 @@ from striate.training.checkpoint import newest
 OTHER = {
     "task": None,  # one value so far
     "data": None,  # other pictures: test_train.py
-    "model": None,  # one network so far
+    "model": "resnet20",
     "epochs": 2,
     "batch_size": 8,
     "lr": 0.03,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.layers.initialise import initialise
+from striate.layers.initialise import initialise, initialise_lecun_1998, initialise_normal
 from striate.layers.table_conv import LENET5_C3, TableConv2d
 
 CASES = {
@@ -46,3 +46,32 @@ def test_the_draw_is_a_function_of_the_seed_and_the_place():
     one, other = drawn(3, nn.Linear(4, 4)), drawn(3, nn.Linear(4, 4), nn.Linear(4, 9))
     assert torch.equal(one, other)
     assert not torch.equal(one, drawn(4, nn.Linear(4, 4)))
+
+
+def test_lecuns_draw_is_uniform_within_2_4_over_the_fan_in():
+    layer = nn.Conv2d(8, 200, 5, groups=2)
+    initialise_lecun_1998(nn.Sequential(layer), 0)
+    scaled = layer.weight.detach().flatten() * 100 / 2.4  # 4 channels of 25 entries
+    assert scaled.abs().max() <= 1
+    counts = torch.histc(scaled, bins=8, min=-1, max=1) / scaled.numel()
+    assert counts.tolist() == pytest.approx([1 / 8] * 8, rel=0.05)
+    assert not layer.bias.any()
+
+
+def test_in_lecuns_draw_a_table_map_has_the_fan_in_of_its_own_connections():
+    layer = TableConv2d(LENET5_C3, 5)
+    initialise_lecun_1998(nn.Sequential(layer), 0)
+    connected = layer.table.expand_as(layer.weight)
+    assert not layer.weight[~connected].any()
+    for row, inputs in zip(layer.weight.detach(), layer.table.sum((1, 2, 3)).tolist(), strict=True):
+        largest = row.abs().max().item() * 25 * inputs
+        assert 2.4 * 0.93 < largest <= 2.4 * (1 + 1e-6)
+
+
+def test_the_normal_draw_has_the_given_deviation_in_every_layer():
+    layers = nn.Sequential(nn.Conv2d(3, 96, 11), nn.Linear(100, 400))
+    initialise_normal(layers, 0, std=0.01)
+    for layer in layers:
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.02)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=2e-4)
+        assert not layer.bias.any()

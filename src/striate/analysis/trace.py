@@ -27,6 +27,10 @@ from striate.analysis.shortcuts import shortcut
 from striate.analysis.units import Unit, function_name, is_layer, is_shown, kind_of, tensors_of
 
 INPUT = -1  # in place of a row's number
+ASKING = frozenset(  # functions that ask a tensor about itself; this room asks, too, and often
+    "__get__ dim size stride numel storage_offset untyped_storage is_contiguous is_floating_point element_size"
+    " __len__ _set_grad_enabled".split()
+)
 
 
 class Trace:
@@ -139,7 +143,7 @@ class _Functions(TorchFunctionMode):
         self.trace = trace
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not self.trace.forward:
+        if not self.trace.forward or getattr(func, "__name__", "") in ASKING:
             return func(*args, **(kwargs or {}))
         return self.trace.function(func, args, kwargs or {})
 

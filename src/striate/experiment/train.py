@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from striate.base.errors import ModelFileError
+from striate.base.errors import ConfigError, ModelFileError
 from striate.base.files import locked
+from striate.base.operations import written
 from striate.data.dataset import SHOWN, Dataset
 from striate.data.source import open_source, whole_location
 from striate.experiment.events import Event, Finished, Started
@@ -18,11 +19,17 @@ from striate.experiment.progress import display
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder, check_free, create, environment
 from striate.experiment.wiring import Wired, prepare_data, wire
+from striate.models.card import Task, picture
 from striate.models.catalogue import card
 from striate.training.checkpoint import best
 from striate.training.plan import make_plan
 from striate.training.signals import stop_requests
 
+PURPOSES: dict[Task, str] = {
+    "classify": "sorts samples of shape {} into classes",
+    "segment": "tells the class of every pixel of pictures of shape {}",
+    "reconstruct": "gives back pictures of shape {}",
+}
 Reading = Callable[[int, int], None]  # pictures decoded so far, and in all
 
 
@@ -41,7 +48,7 @@ def start(
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
-    card(recipe.model)
+    check_trainable(recipe.model)
     if run is not None:
         check_free(run, overwrite=overwrite)
     plan = make_plan(recipe.execution.device, recipe.execution.threads)
@@ -85,6 +92,19 @@ def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
         history, notes = restore_position(folder, wired)
         _drop_lost_best(history, folder, notes)
         yield from _run(wired, history, folder, notes)
+
+
+def check_trainable(name: str) -> None:
+    """Refuse a network that is not for pictures with classes, which is what a recipe describes.
+
+    Raises:
+        ConfigError: an unknown name, or a network that is for something else.
+    """
+    chosen = card(name)
+    if chosen.task != "classify" or chosen.sample is not picture:
+        got = f"{name}, which {PURPOSES[chosen.task].format(written(chosen.sample(chosen.usual)))}"
+        fix = f'take lenet5, or train it by a loop of your own around striate.build("{name}")'
+        raise ConfigError("recipe", "model", "a network that sorts pictures into classes", got=got, fix=fix)
 
 
 def _drop_lost_best(history: History, folder: RunFolder, notes: list[str]) -> None:

@@ -47,18 +47,20 @@ class Inception(nn.Module):
     ) -> None:
         super().__init__()
         self.out_channels = ch1x1 + ch3x3 + ch5x5 + pool_proj
-        self.branch1 = _step(in_channels, ch1x1, 1, norm)
-        self.branch2 = nn.Sequential(_step(in_channels, ch3x3red, 1, norm), _step(ch3x3red, ch3x3, 3, norm))
-        self.branch3 = nn.Sequential(_step(in_channels, ch5x5red, 1, norm), _step(ch5x5red, ch5x5, 5, norm))
-        self.branch4 = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), _step(in_channels, pool_proj, 1, norm))
+        self.branch1 = conv_step(in_channels, ch1x1, 1, norm)
+        self.branch2 = nn.Sequential(conv_step(in_channels, ch3x3red, 1, norm), conv_step(ch3x3red, ch3x3, 3, norm))
+        self.branch3 = nn.Sequential(conv_step(in_channels, ch5x5red, 1, norm), conv_step(ch5x5red, ch5x5, 5, norm))
+        self.branch4 = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv_step(in_channels, pool_proj, 1, norm))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B O H W"]:
         """All branches on the same input."""
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
 
 
-def _step(in_channels: int, out_channels: int, size: int, norm: Callable[[int], nn.Module] | None) -> nn.Sequential:
-    """Convolution that keeps the size, norm if any, ReLU."""
-    conv = Conv2d(in_channels, out_channels, size, padding=size // 2, bias=norm is None)
+def conv_step(
+    in_channels: int, out_channels: int, size: int, norm: Callable[[int], nn.Module] | None, *, stride: int = 1
+) -> nn.Sequential:
+    """Convolution padded so that stride 1 keeps the size, norm if any (then without a bias), ReLU."""
+    conv = Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=norm is None)
     between = [] if norm is None else [norm(out_channels)]
     return nn.Sequential(conv, *between, nn.ReLU())

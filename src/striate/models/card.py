@@ -80,7 +80,7 @@ class Card:
     faithful: str
     sample: Callable[[Options], Shape] = picture
     task: Task = "classify"
-    published: Mapping[str, float] = field(default_factory=dict)
+    published: Mapping[str, int | float] = field(default_factory=dict)
     start: Callable[[nn.Module, int], None] = initialise
     heads: Callable[[nn.Module], nn.Module] | None = None
     loss: Callable[[Criterion], Criterion] | None = None

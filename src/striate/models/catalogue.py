@@ -7,11 +7,54 @@ from torch import nn
 
 from striate.base.errors import ConfigError
 from striate.layers.dropout import number_layers
-from striate.models import lenet5
+from striate.models import (
+    alexnet,
+    alexnet2014,
+    allconv,
+    autoencoder,
+    c3d_small,
+    fcn,
+    googlenet,
+    lenet5,
+    lenet5_1998,
+    lenet1989,
+    mobilenet,
+    perceptron,
+    resnet,
+    shufflenet,
+    signal1d,
+    textcnn,
+    vgg,
+)
 from striate.models.card import Card, Options
 
 MODELS: dict[str, Card] = {
+    "perceptron": perceptron.PERCEPTRON,
+    "mlp": perceptron.MLP_256,
+    "lenet1989": lenet1989.LENET_1989,
+    "lenet5-1998": lenet5_1998.LENET5_1998,
     "lenet5": lenet5.LENET5,
+    "alexnet": alexnet.ALEXNET,
+    "alexnet-2014": alexnet2014.ALEXNET_2014,
+    "googlenet": googlenet.GOOGLENET,
+    "googlenet-bn": googlenet.GOOGLENET_BN,
+    "vgg11": vgg.VGG11,
+    "vgg13": vgg.VGG13,
+    "vgg16": vgg.VGG16,
+    "vgg19": vgg.VGG19,
+    "allconv": allconv.ALLCONV,
+    "resnet20": resnet.RESNET20,
+    "resnet18": resnet.RESNET18,
+    "resnet34": resnet.RESNET34,
+    "resnet50": resnet.RESNET50,
+    "resnet50-2015": resnet.RESNET50_2015,
+    "mobilenet": mobilenet.MOBILENET,
+    "shufflenet": shufflenet.SHUFFLENET,
+    "fcn": fcn.FCN_SMALL,
+    "autoencoder": autoencoder.AUTOENCODER,
+    "textcnn": textcnn.TEXTCNN,
+    "signal1d": signal1d.SIGNAL_M5,
+    "c3d-small": c3d_small.C3D_SMALL,
 }
 
 
@@ -22,7 +65,7 @@ def card(name: str) -> Card:
         ConfigError: no network of that name; the nearest names are given.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or list(MODELS)
+        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or ["lenet5"]
         raise ConfigError("model", "name", f"one of {', '.join(MODELS)}", got=name, fix=f"try {' or '.join(near)}")
     return MODELS[name]
 

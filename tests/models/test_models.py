@@ -1,0 +1,157 @@
+"""The contract of the networks: every name of `models/catalogue.py` walks all of it, at the smallest size it takes.
+
+A network that is missing in `SMALLEST` fails by its name.
+"""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from striate.base.errors import ConfigError
+from striate.models import vgg
+from striate.models.card import tokens
+from striate.models.catalogue import MODELS, build, options, skeleton
+
+SMALLEST = {
+    "lenet5": 20,
+    "vgg11": 32,
+    "vgg13": 32,
+    "vgg16": 32,
+    "vgg19": 32,
+    "allconv": 9,
+    "resnet20": 4,
+    "resnet18": 32,
+    "resnet34": 32,
+    "resnet50": 32,
+    "resnet50-2015": 32,
+    "mobilenet": 32,
+    "shufflenet": 32,
+    "fcn-small": 8,
+    "autoencoder": 4,
+    "textcnn": 5,
+    "m5": 80,
+    "c3d-small": 8,
+}
+BATCH, STEPS, LR = 8, 8, 0.001
+HEAVY = {"vgg13", "vgg16", "vgg19", "resnet34", "resnet50-2015"}  # deeper relatives of networks that are always trained
+walks = pytest.mark.parametrize("name", MODELS)
+trains = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in MODELS]
+)
+
+
+@pytest.fixture(autouse=True)
+def narrow(request, monkeypatch):
+    """Where numbers are drawn, VGG's linear layers have few units: 120 million weights would take seconds each time."""
+    if "published" not in request.node.name:
+        monkeypatch.setattr(vgg, "UNITS", 32)
+
+
+def tiny(name):
+    """Options that say something other than the usual, where the network lets them."""
+    usual = MODELS[name].usual
+    return {
+        "num_classes": None if usual.num_classes is None else 3,
+        "in_channels": 7 if MODELS[name].sample is tokens else 2,
+        "image_size": SMALLEST[name],
+        "dropout": None if usual.dropout is None else 0.0,
+    }
+
+
+def drawn(name, asked, batch):
+    shape, g = MODELS[name].sample(asked), torch.Generator().manual_seed(0)
+    if MODELS[name].sample is tokens:
+        return torch.randint(asked.in_channels, (batch, *shape), generator=g)
+    return torch.randn(batch, *shape, generator=g)
+
+
+def test_every_network_is_walked():
+    assert set(SMALLEST) == set(MODELS)
+
+
+@walks
+def test_the_card_says_where_it_comes_from_and_what_is_faithful(name):
+    assert MODELS[name].source
+    assert MODELS[name].faithful
+
+
+@walks
+def test_the_published_figures_hold(name):
+    chosen = MODELS[name]
+    with torch.device("meta"):
+        model = skeleton(name, chosen.usual).eval()
+        shape = (1, *chosen.sample(chosen.usual))
+        x = torch.zeros(shape, dtype=torch.int64 if chosen.sample is tokens else torch.float32)
+        with FlopCounterMode(display=False) as counter:
+            model(x)
+    parameters = sum(p.numel() for p in model.parameters())
+    found = {"parameters": parameters, "macs": counter.get_total_flops() // 2}
+    known = {key: value for key, value in chosen.published.items() if key in found}
+    assert known == {key: found[key] for key in known}
+
+
+@walks
+def test_the_output_has_the_shape_of_the_task(name):
+    asked = options(name, **tiny(name))
+    x = drawn(name, asked, 2)
+    y = build(name, **tiny(name)).eval()(x)
+    expected = {
+        "classify": (2, 3),
+        "segment": (2, 3, *x.shape[2:]),
+        "reconstruct": tuple(x.shape),
+    }
+    assert tuple(y.shape) == expected[MODELS[name].task]
+
+
+@walks
+def test_a_size_below_the_smallest_is_refused_with_the_fix(name):
+    with pytest.raises(ConfigError, match=r"(?s)image_size must be .*, got .*\n  Fix: \S"):
+        build(name, **{**tiny(name), "image_size": SMALLEST[name] - 1})
+
+
+@walks
+def test_weights_are_a_function_of_the_seed_and_of_nothing_else(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        before = torch.random.get_rng_state()
+        one = build(name, **tiny(name), seed=5)
+        assert torch.equal(before, torch.random.get_rng_state())
+        torch.manual_seed(2)
+        two, other = build(name, **tiny(name), seed=5), build(name, **tiny(name), seed=6)
+    for (part, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b), part
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def loss_of(name, y, x):
+    """The loss of the network's task; classes are drawn."""
+    if MODELS[name].task == "reconstruct":
+        return F.mse_loss(y, x)
+    classes = torch.randint(y.shape[1], (len(y), *y.shape[2:]), generator=torch.Generator().manual_seed(1))
+    return F.cross_entropy(y, classes)
+
+
+@trains
+def test_a_few_steps_of_sgd_lower_the_loss_and_reach_every_parameter(name):
+    x = drawn(name, options(name, **tiny(name)), BATCH)
+    model = build(name, **tiny(name))
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR)
+    losses, reached = [], set()
+    for _ in range(STEPS):
+        loss = loss_of(name, model(x), x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        reached |= {part for part, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert losses[-1] < losses[0], losses
+    assert reached == {part for part, _ in model.named_parameters()}
+
+
+@walks
+def test_it_is_exported_with_the_same_output(name):
+    model = build(name, **tiny(name)).eval()
+    x = drawn(name, options(name, **tiny(name)), 2)
+    exported = torch.export.export(model, (x,)).module()
+    torch.testing.assert_close(exported(x), model(x), rtol=1e-4, atol=1e-5)
