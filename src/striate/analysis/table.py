@@ -39,7 +39,8 @@ def _text(summary: Summary, lines: Sequence[Line], columns: Sequence[Column]) ->
         parts.append("\n".join(_conventions(lines, columns)))
     parts.append("\n".join(f"{name:<13}{text}" for name, text in figures(summary.totals)))
     said = [f"advice: {text}" for text in summary.advice] + [f"note: {text}" for text in summary.notes]
-    return "\n\n".join([*parts, "\n".join(said)] if said else parts)
+    parts += ["\n".join(line for text in said for line in wrap(text, WIDTH, subsequent_indent="  "))] if said else []
+    return "\n\n".join(parts)
 
 
 def _rows(lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
