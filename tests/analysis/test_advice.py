@@ -1,6 +1,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from striate.analysis.inspect import inspect
@@ -66,13 +68,22 @@ def test_windows_on_padding(kernel, size, words):
     assert [text.partition(";")[0] for text in said] == ([f"1: {words}"] if words else [])
 
 
-def test_windows_on_padding_are_counted_as_convolution_counts_them():
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(0, 8), st.integers(1, 3))
+def test_windows_on_padding_are_counted_as_convolution_counts_them(size, kernel, stride, padding, dilation):
     """A convolution of ones over ones is the number of entries on the map."""
-    for size, kernel in ((2, 3), (4, 7), (5, 9)):
-        ones = F.conv2d(torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel), padding=kernel // 2)
-        share = 1 - ones.mean().item() / kernel**2
-        (said,) = advice(nn.Conv2d(1, 1, kernel, padding=kernel // 2), (1, size, size))
-        assert said.startswith(f"Conv2d: {share:.0%} of what")
+    if size + 2 * padding < dilation * (kernel - 1) + 1 or not padding:
+        return
+    conv = nn.Conv1d(1, 1, kernel, stride, padding, dilation)
+    ones = F.conv1d(torch.ones(1, 1, size), torch.ones(1, 1, kernel), None, stride, padding, dilation)
+    share = 1 - ones.mean().item() / kernel
+    said = [text for text in advice(conv, (1, size)) if "padding" in text]
+    if size == 1:
+        assert said[0].startswith(f"Conv1d: the {kernel} kernel meets a map of one place")
+    elif share > 0.5001:
+        assert said[0].startswith(f"Conv1d: {share:.0%} of what")
+    elif share < 0.4999:
+        assert said == []
 
 
 def test_strides_that_skip_pixels():

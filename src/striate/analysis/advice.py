@@ -134,9 +134,13 @@ def _on_padding(network: _Network) -> Iterator[Finding]:
 
 def _inside(n: int, kernel: int, stride: int, padding: int, dilation: int) -> float:
     """The share of kernel entries that lie on the map, over all windows of an axis."""
-    count = (n + 2 * padding - reach(kernel, dilation)) // stride + 1
-    places = [m * stride - padding + k * dilation for m in range(max(count, 1)) for k in range(kernel)]
-    return sum(0 <= place < n for place in places) / len(places)
+    count = max((n + 2 * padding - reach(kernel, dilation)) // stride + 1, 1)
+    on_map = 0
+    for entry in range(kernel):
+        before = padding - entry * dilation  # window m has this entry at m stride - before
+        first, last = max(-(-before // stride), 0), min((n - 1 + before) // stride, count - 1)
+        on_map += max(last - first + 1, 0)
+    return on_map / (count * kernel)
 
 
 def _skipped(network: _Network) -> Iterator[Finding]:
