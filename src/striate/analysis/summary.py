@@ -1,6 +1,6 @@
 """What an analysis comes to: a row for every layer's or function's call, and the totals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from math import ceil, floor
@@ -241,15 +241,19 @@ class Summary:
 
         return graph_with_gradients(self)
 
-    def save_html(self, path: str | Path) -> None:
+    def save_html(self, path: str | Path, facts: Sequence[tuple[str, str]] = ()) -> None:
         """Write the whole analysis as one page that needs nothing else.
+
+        Args:
+            path: the file.
+            facts: (name, text) pairs for its head: what is known of the network beside what it computes.
 
         Raises:
             ResourceError: it could not be written.
         """
         from striate.analysis.page import page
 
-        write(Path(path), page(self))
+        write(Path(path), page(self, facts))
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
