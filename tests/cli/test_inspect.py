@@ -1,12 +1,17 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from striate.analysis.columns import EVERY
 from striate.models.catalogue import MODELS
+
+DOCUMENTS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_a_built_in_network_is_told_with_its_source_and_published_figures(striate):
@@ -14,7 +19,7 @@ def test_a_built_in_network_is_told_with_its_source_and_published_figures(striat
     assert (code, err) == (0, "")
     for text in (
         "source: LeCun, Bottou, Bengio and Haffner 1998",
-        "as published: ",
+        "this version: as published",
         "published figures: parameters 60,000, connections 340,908",
         "lenet5-1998, input 1x32x32",
         "parameters   60,000 (all trainable)",
@@ -169,3 +174,28 @@ def test_it_loads_no_plotting_no_tables_no_algebra_and_no_compiler():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "61,706" in done.stdout
     assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def blocks(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```$", (DOCUMENTS / "inspect.md").read_text(), re.M | re.S)
+
+
+def test_the_document_shows_what_is_printed(striate):
+    _, out, _ = striate("inspect", "lenet5", "--equations")
+    assert len(blocks("text")) == 2
+    for shown in blocks("text"):
+        assert shown in out
+
+
+def test_the_document_explains_every_column():
+    page = (DOCUMENTS / "inspect.md").read_text().split("## The columns")[1].split("## Equations")[0]
+    for column in EVERY:
+        assert not column.head or f"`{column.head}`" in page, column.head
+
+
+def test_the_pictures_of_the_document_are_what_the_program_draws(striate, tmp_path):
+    striate("inspect", "lenet5", "--drawing", "lenet5.svg")
+    assert (tmp_path / "lenet5.svg").read_text() == (DOCUMENTS / "pictures" / "inspect-lenet5.svg").read_text()
+    (block,) = [text for text in blocks("python") if "class Block" in text]
+    exec(block, {"__name__": "document"})  # writes into the folder that the test stands in
+    assert (tmp_path / "block.svg").read_text() == (DOCUMENTS / "pictures" / "inspect-block.svg").read_text()

@@ -142,7 +142,8 @@ def _rms_norm(working: Records) -> Formula | None:
         return None
     scaled = len(working) == 6
     learnt = Reckoning("parameters", width, str(width)) if scaled else None
-    text = f"x[k] / sqrt({decimal(eps)} + (sum over k' < {width} of x[k']^2) / {width}){'·w[k]' if scaled else ''}"
+    squares = f"(sum over k' < {width} of x[k']^2) / {width}"
+    text = f"{'w[k]·' if scaled else ''}x[k] / sqrt({decimal(eps)} + {squares})"
     return Formula(f"y[k] = {text}", parameters=learnt)
 
 

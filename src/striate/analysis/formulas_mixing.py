@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from typing import Any
 
 from striate.analysis.call import Record
 from striate.analysis.formula import Formula, Reckoning, decimal, over, times, without_one
@@ -94,12 +95,12 @@ def _letters(shape: Sequence[int]) -> tuple[str, ...]:
     return ("c",) if len(shape) == 2 else ("c", "i") if len(shape) == 3 else LETTERS[len(shape) - 1]
 
 
-def _scaled(at: str, mean: str, weight: str, a: Mapping[str, object]) -> str:
-    spread = f"(x[{at}] - m[{mean}]) / sqrt(v[{mean}] + {decimal(float(str(a['eps'])))})"
-    return spread + (f"·w[{weight}]" if a["weight"] else "") + (f" + b[{weight}]" if a["bias"] else "")
+def _scaled(at: str, mean: str, weight: str, a: Mapping[str, Any]) -> str:
+    spread = f"(x[{at}] - m[{mean}]) / sqrt(v[{mean}] + {decimal(a['eps'])})"
+    return (f"w[{weight}]·" if a["weight"] else "") + spread + (f" + b[{weight}]" if a["bias"] else "")
 
 
-def _affine(a: Mapping[str, object]) -> Reckoning | None:
+def _affine(a: Mapping[str, Any]) -> Reckoning | None:
     shapes = [shape for shape in (a["weight"], a["bias"]) if isinstance(shape, tuple)]
     counts = [prod(shape) for shape in shapes]
     return Reckoning("parameters", sum(counts), " + ".join(map(str, counts))) if counts else None

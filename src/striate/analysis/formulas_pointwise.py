@@ -26,8 +26,8 @@ def _elu(a: Arguments) -> str:
 
 def _gelu(a: Arguments) -> str:
     if a["approximate"] == "tanh":
-        return "x / 2·(1 + tanh(sqrt(2 / pi)·(x + 0.044715·x^3)))"
-    return "x / 2·(1 + erf(x / sqrt(2)))"
+        return "0.5·x·(1 + tanh(sqrt(2 / pi)·(x + 0.044715·x^3)))"
+    return "0.5·x·(1 + erf(x / sqrt(2)))"
 
 
 def _softplus(a: Arguments) -> str:

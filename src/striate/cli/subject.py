@@ -102,7 +102,7 @@ def _options(name: str, chosen: Card, shape: Shape | None, classes: int | None) 
 def _facts(chosen: Card) -> list[tuple[str, str]]:
     """What the card says."""
     figures = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in chosen.published.items())
-    known = (("source", chosen.source), ("as published", chosen.faithful), ("published figures", figures))
+    known = (("source", chosen.source), ("this version", chosen.faithful), ("published figures", figures))
     return [(key, text) for key, text in known if text]
 
 
