@@ -76,6 +76,7 @@ RUNS = {
     "arithmetic": backed(lambda x: (x * 2 + 1 - x / 3).clamp(min=0) ** 2 * torch.rand(4, 1, 1)),
     "masked": backed(lambda x: x * (X > 0.5) * torch.tensor([[True], [False]])[:, :, None, None]),
     "in place": lambda: X.clone().relu_().add_(1).mul_(X).clamp_(0, 1),
+    "branches": backed(lambda x: torch.cat([F.relu(x), F.relu(x[:, :2])], 1)),
     "comparisons": lambda: (X > 0.5, X.masked_fill(X > 0.5, 0.0), torch.where(X > 0.5, X, -X)),
     "other kinds": lambda: (torch.arange(3) + 1, torch.arange(3) / 2, X.double() + X, torch.arange(8) < X),
     "channels last": backed(lambda x: F.relu(nn.BatchNorm2d(4)(x.contiguous(memory_format=torch.channels_last)))),
@@ -93,6 +94,14 @@ def test_shapes_are_torchs(name):
     with torch.random.fork_rng(devices=[]), Compare() as mode:
         RUNS[name]()
     SEEN.update(mode.compared)
+
+
+def test_the_way_back_through_branches_needs_no_compiler():
+    """Parts of a gradient, which have gaps between them, against whole maps."""
+    gradient, x = torch.empty(2, 6, 8, 8, device="meta")[:, :4], torch.empty(2, 4, 8, 8, device="meta")
+    back = torch.ops.aten.threshold_backward.default
+    quick = shortcut(back, arguments_of(back, (gradient, x, 0), {}))
+    assert quick.stride() == back(torch.rand(2, 6, 8, 8)[:, :4], X, 0).stride()
 
 
 def test_every_rule_was_compared():

@@ -160,6 +160,15 @@ def test_the_network_is_left_as_it_was(build_on):
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
+def test_a_layer_in_two_places_keeps_its_weights_and_counts_once():
+    layer = nn.Conv2d(4, 4, 3, padding=1)
+    weight = layer.weight
+    summary = inspect(nn.Sequential(layer, nn.ReLU(), layer), (4, 8, 8))
+    assert layer.weight is weight
+    assert [(row.parameters, row.reused) for row in summary] == [(148, False), (0, False), (0, True)]
+    assert (summary.totals.parameters, summary.totals.unused) == (148, 0)
+
+
 def test_an_error_leaves_it_as_it_was_too():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(4, 4)).train()
     reference = deepcopy(model)

@@ -6,6 +6,7 @@ from math import prod
 
 from torch import Tensor, nn
 
+from striate.analysis.disk import disk_bytes
 from striate.analysis.rules import rule_of
 from striate.analysis.summary import Row, Sight, Totals, sight_of
 from striate.analysis.trace import Trace
@@ -148,6 +149,7 @@ def totals_of(
         activation_bytes=sum(row.activation_bytes for row in rows),
         saved_bytes=sum(row.saved_bytes for row in rows),
         weight_bytes=weights,
+        disk_bytes=disk_bytes(model),
         batch_size=batch_size,
         peak_inference_bytes=fixed + inference_peak,
         peak_training_bytes=None if training_peak is None else fixed + learnt + training_peak,

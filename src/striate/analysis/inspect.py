@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from striate.analysis.account import rows_of, totals_of
+from striate.analysis.advice import advice_for
 from striate.analysis.misfit import MisfitError, explained
 from striate.analysis.summary import Summary
 from striate.analysis.trace import Trace, run
@@ -68,6 +69,7 @@ def inspect(
         input_bytes=input_bytes,
         rows=rows,
         totals=totals,
+        advice=advice_for(rows, totals, model),
         notes=tuple(notes),
     )
 

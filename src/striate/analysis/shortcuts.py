@@ -5,6 +5,7 @@ the whole analysis.  What a shortcut does not recognise goes to torch, which als
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -39,11 +40,10 @@ def _pointwise(name: str, tensors: list[Tensor], arguments: Arguments) -> Tensor
     shape = _broadcast([tensor.shape for tensor in tensors])
     floats = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
     kinds = {tensor.dtype for tensor in tensors} - {torch.bool}
-    orders = {
-        tensor.stride() for tensor in tensors if tensor.shape == shape
-    }  # of one, the output's; of several, torch's
+    whole = [tensor for tensor in tensors if tensor.shape == shape]
+    agree = len({tensor.stride() for tensor in whole}) < 2 or all(map(_in_order, whole))  # else the order is torch's
     plain = bool(floats) and name.rstrip("_") not in _NOT_FLOAT
-    if shape is None or len(kinds) > 1 or len(orders) > 1 or not plain:
+    if shape is None or len(kinds) > 1 or not agree or not plain:
         return None
     if name.endswith("_"):
         return tensors[0] if tensors[0].shape == shape and tensors[0] is floats[0] else None
@@ -51,6 +51,12 @@ def _pointwise(name: str, tensors: list[Tensor], arguments: Arguments) -> Tensor
     if isinstance(out, Tensor):
         return out if out.shape == shape else None
     return _shaped(floats[0], shape)
+
+
+def _in_order(x: Tensor) -> bool:
+    """Whether the last axis runs fastest, the one before it next, as in a contiguous tensor or a slice of one."""
+    steps = [step for step, n in zip(x.stride(), x.shape, strict=True) if n != 1]
+    return all(a >= b for a, b in pairwise(steps))
 
 
 def _broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...] | None:

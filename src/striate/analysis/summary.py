@@ -1,13 +1,15 @@
 """What an analysis comes to: a row for every layer's or function's call, and the totals."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from math import ceil, floor
+from pathlib import Path
 from typing import Any, Literal
 
 from striate.analysis.call import Record
 from striate.analysis.field import Field
+from striate.base.files import write
 from striate.base.operations import Shape
 
 Status = Literal["exact", "bound", "whole input"]
@@ -141,6 +143,7 @@ class Totals:
         activation_bytes: all outputs, if all were kept.
         saved_bytes: what training keeps for the backward pass.
         weight_bytes: parameters and buffers.
+        disk_bytes: the file of weights, as a bundle holds it: safetensors, header included.
         batch_size: samples, for what follows.
         peak_inference_bytes: weights, input and the most that is held at once.
         peak_training_bytes: the same with gradients, what is kept for the backward pass, and one momentum.
@@ -155,6 +158,7 @@ class Totals:
     activation_bytes: int
     saved_bytes: int
     weight_bytes: int
+    disk_bytes: int
     batch_size: int
     peak_inference_bytes: int
     peak_training_bytes: int | None
@@ -165,8 +169,12 @@ class Totals:
         """Floating-point operations: 2 a MAC."""
         return 2 * self.macs
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"flops": self.flops, **asdict(self)}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Summary:
     """A true account of a network.
 
@@ -194,3 +202,72 @@ class Summary:
     def __getitem__(self, name: str) -> Row:
         """The first row of that name."""
         return next(row for row in self.rows if row.name == name)
+
+    def __str__(self) -> str:
+        from striate.analysis.table import table
+
+        return table(self)
+
+    __repr__ = __str__  # what a prompt shows
+
+    def in_full(self) -> str:
+        """The same with every row for itself and every column."""
+        from striate.analysis.columns import EVERY
+        from striate.analysis.table import full_table
+
+        return full_table(self, EVERY)
+
+    def equations(self) -> str:
+        """Each row's equation, and its sizes and counts reckoned with its own numbers; repeated blocks once."""
+        from striate.analysis.equations import all_written_out
+
+        return all_written_out(self.rows)
+
+    def drawing(self) -> str:
+        """The network drawn to scale, as SVG."""
+        from striate.analysis.drawing import drawing
+
+        return drawing(self)
+
+    def graph(self) -> str:
+        """The computational graph, as SVG."""
+        from striate.analysis.graph import graph
+
+        return graph(self)
+
+    def graph_with_gradients(self) -> str:
+        """The same with the gradients' way back and what each backward step computes."""
+        from striate.analysis.graph import graph_with_gradients
+
+        return graph_with_gradients(self)
+
+    def save_html(self, path: str | Path, facts: Sequence[tuple[str, str]] = ()) -> None:
+        """Write the whole analysis as one page that needs nothing else.
+
+        Args:
+            path: the file.
+            facts: (name, text) pairs for its head: what is known of the network beside what it computes.
+
+        Raises:
+            ResourceError: it could not be written.
+        """
+        from striate.analysis.page import page
+
+        write(Path(path), page(self, facts))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from striate.analysis.notebook import notebook
+
+        return notebook(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: title, input_shape, totals, rows, advice, notes."""
+        return {
+            "title": self.title,
+            "input_shape": list(self.input_shape),
+            "totals": self.totals.as_dict(),
+            "rows": [row.as_dict() for row in self.rows],
+            "advice": list(self.advice),
+            "notes": list(self.notes),
+        }

@@ -189,7 +189,7 @@ def run(trace: Trace, model: nn.Module, inputs: Sequence[Tensor], *, axes: int, 
         field = image(tuple(tensor.shape), axes) if number == 0 else None
         trace.ledger.give(tensor, Known(field, frozenset((INPUT,))))
     with _observed(trace, model, training=training):
-        output = functional_call(model, stand_ins, tuple(inputs), strict=False)
+        output = functional_call(model, stand_ins, tuple(inputs), tie_weights=False)  # every place is named already
         if training:
             trace.forward = False
             torch.autograd.backward([_loss(trace, y) for y in tensors_of(output) if y.requires_grad])
@@ -207,14 +207,25 @@ def _loss(trace: Trace, y: Tensor) -> Tensor:
 
 
 def _stand_ins(model: nn.Module, device: torch.device) -> dict[str, Tensor]:
-    """Tensors in place of parameters and buffers, shared ones once: without numbers, or the same numbers."""
+    """Tensors in place of parameters and buffers, shared ones once: without numbers, or the same numbers.
+
+    Every module has its names once, also where it is part of the network twice: torch would put the second stand-in
+    back for the first.
+    """
     made: dict[int, Tensor] = {}
     names: dict[str, Tensor] = {}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if id(tensor) not in made:
-            made[id(tensor)] = _stand_in(tensor, device)
-        names[name] = made[id(tensor)]
+    for path, module in model.named_modules():
+        for name, tensor in _own(module):
+            if id(tensor) not in made:
+                made[id(tensor)] = _stand_in(tensor, device)
+            names[f"{path}.{name}" if path else name] = made[id(tensor)]
     return names
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """A module's parameters and buffers without those of the modules in it, under every name."""
+    yield from module.named_parameters(recurse=False, remove_duplicate=False)
+    yield from module.named_buffers(recurse=False, remove_duplicate=False)
 
 
 def _stand_in(tensor: Tensor, device: torch.device) -> Tensor:

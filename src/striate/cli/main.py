@@ -14,11 +14,12 @@ import typer
 from striate import __version__
 from striate.base.errors import Stopped, StriateError
 from striate.cli.evaluate import evaluate
+from striate.cli.inspect import inspect
 from striate.cli.predict import predict
 from striate.cli.resume import resume
 from striate.cli.train import train
 
-COMMANDS = (train, resume, evaluate, predict)
+COMMANDS = (train, resume, evaluate, predict, inspect)
 
 app = typer.Typer(
     name="striate",
