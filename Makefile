@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN_TIME := .venv/.installed
 DEVELOPMENT := .venv/.installed-dev
+SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: train test test-all lint coverage clean
 
@@ -10,10 +11,10 @@ train: $(RUN_TIME)
 	$(BIN)/striate train
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-all: lint
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m ""
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check

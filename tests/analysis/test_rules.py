@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from striate.analysis.inspect import inspect
-from striate.analysis.rules import RULES, rule_of
+from striate.analysis.rules import RULES, parameters_of, rule_of, trainable_parameters
 from striate.layers.local_response_norm import LocalResponseNorm
 from striate.layers.rbf import RBF
 from striate.layers.subsample import Subsample2d
@@ -32,6 +32,15 @@ def test_the_layers_of_lenet5_count_as_its_paper_says(build_on):
 def test_totals_count_a_table_by_its_connections():
     totals = inspect(nn.Sequential(TableConv2d(LENET5_C3, 5), nn.Flatten(), nn.Linear(1600, 2)), (6, 14, 14)).totals
     assert (totals.parameters, totals.trainable, totals.unused) == (1516 + 3202, 1516 + 3202, 0)
+
+
+def test_frozen_parameters_and_those_without_a_connection_are_not_trainable():
+    model = nn.Sequential(TableConv2d(LENET5_C3, 5), nn.Flatten(), nn.Linear(1600, 2))
+    assert trainable_parameters(model) == 1516 + 3202
+    model[0].requires_grad_(False)
+    assert (trainable_parameters(model), parameters_of(model)) == (3202, 1516 + 3202)
+    totals = inspect(model, (6, 14, 14)).totals
+    assert (totals.trainable, totals.parameters) == (3202, 1516 + 3202)
 
 
 def test_a_full_table_costs_what_its_dense_kernel_costs():

@@ -79,8 +79,10 @@ def pools(draw, number):
 
 @st.composite
 def others(draw, number):
+    activation = draw(st.sampled_from(ACTIVATIONS))
+    own = {"leaky_relu": {"negative_slope": 0.2}, "elu": {"alpha": 0.7}}.get(activation, {})
     made = [
-        partial(Activation, draw(st.sampled_from(ACTIVATIONS)), 0.2, 0.7),
+        partial(Activation, activation, **own),
         partial(PReLU, draw(st.sampled_from([1, 4]))),
         partial(Maxout, 2),
         Softmax,

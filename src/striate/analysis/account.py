@@ -7,7 +7,7 @@ from math import prod
 from torch import Tensor, nn
 
 from striate.analysis.disk import disk_bytes
-from striate.analysis.rules import rule_of
+from striate.analysis.rules import parameters_of, rule_of, trainable_parameters
 from striate.analysis.summary import Row, Sight, Totals, sight_of
 from striate.analysis.trace import Trace
 from striate.analysis.units import Unit
@@ -133,17 +133,16 @@ def totals_of(
         training_peak: the same of a training run, gradients included; None if there was none.
     """
     parameters = list(model.parameters())
-    masked = _not_learnt(model)
-    count, trainable = (sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False))
+    count = parameters_of(model)
     weights = _bytes([*parameters, *model.buffers()])
     learnt = _bytes([p for p in parameters if p.requires_grad])
     fixed = weights + input_bytes * batch_size
     flops = 2 * sum(row.macs for row in rows)
     numbers = sum(prod(shape) for row in rows for shape in (*row.input_shapes, row.output_shape))
     return Totals(
-        parameters=count - masked,
-        trainable=max(trainable - masked, 0),
-        unused=count - masked - sum(row.parameters for row in rows),
+        parameters=count,
+        trainable=trainable_parameters(model),
+        unused=count - sum(row.parameters for row in rows),
         macs=sum(row.macs for row in rows),
         connections=sum(row.connections for row in rows),
         activation_bytes=sum(row.activation_bytes for row in rows),
@@ -155,16 +154,6 @@ def totals_of(
         peak_training_bytes=None if training_peak is None else fixed + learnt + training_peak,
         intensity=flops * batch_size / max(weights + 4 * numbers * batch_size, 1),
     )
-
-
-def _not_learnt(model: nn.Module) -> int:
-    """Numbers among the parameters that no rule counts, such as those that a connection table masks."""
-    more = 0
-    for layer in model.modules():
-        rule = rule_of(layer)
-        if rule and rule.parameters:
-            more += sum(p.numel() for p in layer.parameters(recurse=False)) - rule.parameters(layer)
-    return more
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:

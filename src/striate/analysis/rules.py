@@ -74,3 +74,22 @@ RULES: Mapping[type[nn.Module], Rule] = {
 def rule_of(layer: nn.Module) -> Rule | None:
     """The rule of a layer's class or of one it is derived from."""
     return next((RULES[kind] for kind in type(layer).__mro__ if kind in RULES), None)
+
+
+def parameters_of(model: nn.Module) -> int:
+    """How many parameters a network has: shared ones once, those that a connection table masks not at all."""
+    return sum(p.numel() for p in model.parameters()) - sum(map(_masked, model.modules()))
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """The same of those that training moves."""
+    moved = [layer for layer in model.modules() if any(p.requires_grad for p in layer.parameters(recurse=False))]
+    return sum(p.numel() for p in model.parameters() if p.requires_grad) - sum(map(_masked, moved))
+
+
+def _masked(layer: nn.Module) -> int:
+    """Numbers of a layer's own parameters that its rule does not count."""
+    rule = rule_of(layer)
+    if rule is None or rule.parameters is None:
+        return 0
+    return sum(p.numel() for p in layer.parameters(recurse=False)) - rule.parameters(layer)

@@ -13,7 +13,11 @@ from striate.base.files import write
 
 def inspect(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL|FILE.py:NAME|RUN", help="A network by name, or a run or bundle.")
+        str,
+        typer.Argument(
+            metavar="MODEL|NOTATION|FILE.py:NAME|RUN",
+            help="A network by name, as a text, from your file, or a run or bundle.",
+        ),
     ],
     size: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="One sample's shape; left out: the network's own.")
@@ -41,6 +45,7 @@ def inspect(
       striate inspect lenet5
       striate inspect resnet50 --input 3x160x160 --batch-size 32
       striate inspect lenet5 --equations
+      striate inspect "conv 6 5x5, relu, maxpool 2, flatten, linear 10" --input 1x28x28
       striate inspect googlenet --graph googlenet.svg --html googlenet.html
       striate inspect runs/digits-lenet5 --json
     """  # noqa: D301 - \b is click's mark for text that is not rewrapped

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from striate.analysis.rules import trainable_parameters
 from striate.base.errors import ConfigError, DataError
 from striate.data.augment import Augment
 from striate.data.dataset import Dataset, prepare
@@ -69,7 +70,7 @@ class Wired:
     @property
     def parameters(self) -> int:
         """Trainable numbers of the network."""
-        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+        return trainable_parameters(self.network)
 
 
 def picture_of(recipe: Recipe, source: Source) -> Picture:
