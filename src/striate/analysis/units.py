@@ -36,6 +36,8 @@ class Unit:
         parameters: names of the parameters it uses, where it is no layer.
         output_bytes: memory of its own that the output takes.
         saved_bytes: what is kept for the backward pass.
+        sample_inputs: shapes of what goes in for one sample.
+        sample_output: the shape of what comes out for one sample.
     """
 
     path: str
@@ -51,6 +53,8 @@ class Unit:
     parameters: list[str] = field(default_factory=list)
     output_bytes: int = 0
     saved_bytes: int = 0
+    sample_inputs: tuple[Shape, ...] = ()
+    sample_output: Shape = ()
 
 
 def is_layer(module: nn.Module) -> bool:
