@@ -15,6 +15,10 @@ counts.  It stays within a tower: the paper's two GPUs met in layer 3 and in the
 else.  The poolings overlap, 3 pixels wide at every second.  The paper drops the outputs of fc6 and fc7, so dropout
 stands behind them.
 
+The first weights are N(0, 0.01^2), for pixels of -128 to 127.  Ours are divided by their deviation, about 58 of those
+grey levels, so conv1 starts 58 times as large: both pass the same on.  Without it the picture drowns in the biases of
+one, and nothing is learnt.
+
 The picture: the paper prints 224 pixels, and maps of 55x55 behind conv1, which 11x11 windows at every fourth pixel do
 not give: they fill 227 pixels, and leave a rest of 224.  So conv1 pads by 2 where a rest is left, and by nothing where
 there is none: both sizes give 55x55.
@@ -45,6 +49,7 @@ BIAS_ONE = (
     "fc6",
     "fc7",
 )  # their ReLUs pass something on from the start
+GREY_LEVELS = 58  # the deviation of ImageNet's pixels, 0.225 of 255
 MEETINGS = ("conv3", "flatten", "fc7", "fc8")  # layers whose input comes from both towers
 DROPS = ("drop6", "drop7")
 Devices = tuple[torch.device | str, torch.device | str]
@@ -258,6 +263,7 @@ def start(model: nn.Module, seed: int) -> None:
     """The paper's first weights: N(0, 0.01^2), biases 1 in front of the ReLUs of `BIAS_ONE` and 0 elsewhere."""
     initialise_normal(model, seed, std=0.01)
     with torch.no_grad():
+        model.get_parameter("conv1.weight").mul_(GREY_LEVELS)
         for name in BIAS_ONE:
             model.get_parameter(f"{name}.bias").fill_(1)
 
@@ -266,7 +272,8 @@ ALEXNET = Card(
     builder=lambda o: AlexNet(o.classes, o.in_channels, o.image_size, o.p),
     usual=IMAGENET,
     source="Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural networks",
-    faithful="as published, both towers in one place; conv1 pads where its windows leave a rest, as they do of 224",
+    faithful="as published, both towers in one place; conv1 pads where its windows leave a rest, as they do of 224, "
+    "and starts larger since pixels come normalised",
     published={"parameters": 60_965_224},
     start=start,
 )
