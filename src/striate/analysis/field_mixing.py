@@ -163,7 +163,7 @@ def _nothing(_call: Call, _fields: Lookup) -> Field | None:
     return None
 
 
-_PRODUCTS = "mm bmm addmm baddbmm matmul mv addmv dot".split()
+_PRODUCTS = "mm bmm addmm baddbmm matmul mv addmv dot vdot _int_mm _addmm_activation".split()
 _REDUCTIONS = (
     "mean sum amax amin max min prod var std var_mean std_mean norm linalg_vector_norm logsumexp argmax argmin any all"
     " nansum".split()

@@ -1,5 +1,6 @@
 """A true account of any network, without data and, where that is possible, without numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,8 +8,9 @@ from torch import nn
 
 from striate.analysis.account import rows_of, totals_of
 from striate.analysis.advice import advice_for
+from striate.analysis.costs import uncounted
 from striate.analysis.misfit import MisfitError, explained
-from striate.analysis.summary import Summary
+from striate.analysis.summary import Row, Summary
 from striate.analysis.trace import Trace, run
 from striate.base.errors import ConfigError
 from striate.base.operations import Shape, written
@@ -54,6 +56,7 @@ def inspect(
     notes = [] if device == "meta" else ["it looks at numbers, so it was run on zeros"]
     trained = observer.training(device, batch_size, notes)
     rows = rows_of(one, trained, model, tuple(input_shape))
+    notes += _uncounted(rows)
     input_bytes = torch.empty(input_shape, dtype=dtype, device="meta").nbytes
     totals = totals_of(
         rows,
@@ -72,6 +75,12 @@ def inspect(
         advice=advice_for(rows, totals, model),
         notes=tuple(notes),
     )
+
+
+def _uncounted(rows: Sequence[Row]) -> list[str]:
+    """A note on what multiplies and is not in the MACs, if there is any."""
+    names = uncounted(record.name for row in rows for record in row.records)
+    return [f"MACs leave out {', '.join(names)}, which multiply by an algorithm of their own"] if names else []
 
 
 @dataclass(frozen=True, slots=True)

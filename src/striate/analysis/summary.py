@@ -83,6 +83,7 @@ class Row:
         macs: multiply-accumulates.
         connections: weights and biases, each as often as it is used.
         activation_bytes: memory that the output takes; 0 for another view of the same numbers.
+        moved_bytes: of all numbers that go in and come out, views and copies alike.
         saved_bytes: what training keeps of it for the backward pass.
         weight_bytes: memory of parameters and buffers, counted once.
         sights: for each axis of the input, what an output sees.
@@ -101,6 +102,7 @@ class Row:
     macs: int
     connections: int
     activation_bytes: int
+    moved_bytes: int
     saved_bytes: int
     weight_bytes: int
     sights: tuple[Sight, ...]
