@@ -78,7 +78,11 @@ CASES = {
     "distances": (Own(lambda x, w: torch.cdist(x, w), (4, 6)), (7, 6), 7 * 4 * 6),
     "distances by a product": (Own(lambda x, w: torch.cdist(x, w), (4, 6)), (40, 6), 40 * 4 * 6),
     "pairs": (Own(lambda x: F.pdist(x[0])), (7, 6), 21 * 6),
-    "time first": (Own(lambda x, w: torch.conv_tbc(x.permute(2, 0, 1), w, w[0, 0]), (3, 6, 4)), (6, 9), 7 * 4 * 3 * 6),
+    "time first": (
+        Own(lambda x, w: torch.conv_tbc(x.permute(2, 0, 1).contiguous(), w, w[0, 0]), (3, 6, 4)),
+        (6, 9),
+        7 * 4 * 3 * 6,
+    ),
     "complex product": (
         Own(lambda x, w: torch.complex(x, x) @ torch.complex(w, w), (6, 10)),
         (4, 6),

@@ -1,5 +1,6 @@
 """Shapes that do not fit: where, both shapes, what would fit, and the rows up to there."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,7 +92,7 @@ CASES = {
     "nothing of torch's": (
         Net(lambda x: x.undefined),
         (3,),
-        r"Net: the network must be one that runs .* got 'Tensor' object has no attribute 'undefined'",
+        r"Net: the network must be one that runs .* got AttributeError: 'Tensor' object has no attribute 'undefined'",
     ),
     "more than one input": (
         Net(lambda x, _: x),
@@ -120,12 +121,12 @@ def test_the_rows_up_to_there_are_shown():
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (3, -1, 3)])
 def test_an_impossible_input_is_refused(shape):
-    with pytest.raises(ConfigError, match=r"inspect: input_shape must be sizes >= 1"):
+    with pytest.raises(ConfigError, match=r"inspect: input_shape must be whole numbers >= 1"):
         inspect(nn.ReLU(), shape)
 
 
 def test_no_batch_is_refused():
-    with pytest.raises(ConfigError, match=r"inspect: batch_size must be >= 1, got 0"):
+    with pytest.raises(ConfigError, match=r"inspect: batch_size must be a whole number >= 1, got 0"):
         inspect(nn.ReLU(), (3,), batch_size=0)
 
 
@@ -135,3 +136,64 @@ def test_what_cannot_be_trained_is_noted():
     assert summary.totals.peak_training_bytes is None
     assert "memory of training unknown" in summary.notes[0]
     assert inspect(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), (3,), batch_size=2).totals.peak_training_bytes
+
+
+class Two(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+class Broken(nn.Module):
+    def forward(self, _):
+        raise KeyError("first line\nsecond line")
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "options", "said"),
+    [
+        (Two(), (3,), {}, "wrap it in a module of one input"),
+        (Broken(), (3,), {}, r"got KeyError: 'first line\\nsecond line' \(test_misfit.py, line \d+\)"),
+        (
+            nn.Conv2d(3, 4, 3).double(),
+            (3, 8, 8),
+            {"dtype": torch.float32},
+            "own type, such as dtype=torch.float64",
+        ),
+        (nn.LazyLinear(3), (3,), {}, "call it once on a batch"),
+        (nn.Linear, (3,), {}, "model must be an nn.Module"),
+        (nn.Linear(3, 3), 3, {}, "input_shape must be whole numbers >= 1, got 3"),
+        (nn.Linear(3, 3), (3.0,), {}, "input_shape must be whole numbers"),
+        (nn.Linear(3, 3), (3,), {"batch_size": True}, "batch_size must be a whole number"),
+        (
+            nn.Linear(3, 3),
+            (3,),
+            {"batch_size": 10**18},
+            "at most 1,099,511,627,776 numbers",
+        ),
+        (nn.Linear(3, 3), (3,), {"dtype": "float32"}, "dtype must be a torch.dtype"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_what_cannot_be_inspected_says_why(model, shape, options, said):
+    with pytest.raises(ConfigError, match=said):
+        inspect(model, shape, **options)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_a_scripted_module_cannot_be_observed():
+    with pytest.raises(ConfigError, match="inspect the module that it was made from"):
+        inspect(torch.jit.script(nn.Linear(3, 3)), (3,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.complex64])
+def test_the_input_has_the_type_of_the_weights(dtype):
+    summary = inspect(nn.Linear(3, 2, dtype=dtype), (np.int64(3),))
+    assert (summary.input_bytes, summary.totals.macs) == (3 * dtype.itemsize, 6)
+
+
+def test_a_network_that_gives_nothing_says_so():
+    class Nothing(nn.Module):
+        def forward(self, x):
+            x + 1
+
+    assert inspect(Nothing(), (3,)).notes[0].startswith("it gives no tensor")

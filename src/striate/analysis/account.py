@@ -62,8 +62,8 @@ def _row(unit: Unit, name: str, owners: _Owners, kept: dict[tuple[str, str], lis
     return Row(
         name=name,
         kind=unit.kind,
-        input_shapes=tuple(shape[1:] for shape in unit.inputs),
-        output_shape=unit.output[1:],
+        input_shapes=unit.sample_inputs,
+        output_shape=unit.sample_output,
         parameters=count,
         trainable=trainable,
         reused=bool(learnt) and not parameters,

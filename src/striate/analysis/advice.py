@@ -118,7 +118,7 @@ def _windows(row: Row) -> Iterator[tuple[Shape, list[tuple[int, int, int, int]]]
 
 
 def _on_padding(network: _Network) -> Iterator[Finding]:
-    """Kernels that lie on padding for the most part."""
+    """Kernels that lie on padding for the most part, or at the border altogether."""
     for row in network.rows:
         for sizes, axes in _windows(row):
             kernel = written(tuple(k for k, *_ in axes))
@@ -130,6 +130,8 @@ def _on_padding(network: _Network) -> Iterator[Finding]:
             elif inside < HALF:
                 share = f"{1 - inside:.0%} of what {kernel} windows cover on the {written(sizes)} map is padding"
                 yield row.name, f"{share}; shrink less before or take a smaller kernel"
+            elif any(padding >= reach(k, dilation) for k, _, padding, dilation in axes):
+                yield row.name, f"windows at the border see padding alone; pad by less than the {kernel} kernel"
 
 
 def _inside(n: int, kernel: int, stride: int, padding: int, dilation: int) -> float:

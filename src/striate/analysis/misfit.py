@@ -3,10 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
+import torch
 from torch import Tensor
 
+import striate
+from striate.analysis.units import tensors_of
 from striate.base.errors import ConfigError
 from striate.base.operations import Shape, written
 from striate.base.windowed import Conv, ConvTranspose, MaxPool, MeanPool
@@ -21,12 +26,14 @@ class Failure:
         name: of the function.
         arguments: by position; of tensors the shapes.
         options: by name.
+        types: of the numbers in its tensors, whole numbers apart.
     """
 
     path: str
     name: str
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
+    types: tuple[torch.dtype, ...] = ()
 
 
 class MisfitError(ConfigError):
@@ -44,7 +51,10 @@ class MisfitError(ConfigError):
 
 def failure(path: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Failure:
     """A failed call, without its tensors."""
-    return Failure(path, name, tuple(map(_plain, args)), {key: _plain(value) for key, value in kwargs.items()})
+    options = {key: _plain(value) for key, value in kwargs.items()}
+    numbers = [tensor for tensor in tensors_of((args, kwargs)) if tensor.is_floating_point() or tensor.is_complex()]
+    types = tuple(dict.fromkeys(tensor.dtype for tensor in numbers))
+    return Failure(path, name, tuple(map(_plain, args)), options, types)
 
 
 def _plain(value: Any) -> Any:
@@ -58,8 +68,15 @@ def explained(failed: Failure | None, error: Exception, title: str) -> ConfigErr
     if isinstance(error, ConfigError):
         return error
     if failed is None:
-        return ConfigError(title, "the network", "one that runs on such an input", got=_first(error), fix=_GENERAL)
+        several = isinstance(error, TypeError) and "required positional argument" in str(error)
+        fix = "wrap it in a module of one input" if several else _GENERAL
+        got = f"{type(error).__name__}: {_first(error)}{_place(error)}"
+        return ConfigError(title, "the network", "one that runs on such an input", got=got, fix=fix)
     where = f"{failed.path} ({failed.name})" if failed.path else failed.name
+    if len(failed.types) > 1:
+        got = " and ".join(map(str, failed.types))
+        fix = f"give the input in the weights' own type, such as dtype={failed.types[-1]}"
+        return ConfigError(where, "what goes in", "of one type of number", got=got, fix=fix)
     rule = _RULES.get(failed.name)
     if rule is not None:
         try:
@@ -71,7 +88,11 @@ def explained(failed: Failure | None, error: Exception, title: str) -> ConfigErr
     shapes = [one for one in failed.arguments if isinstance(one, tuple)] or [
         tuple(one) for entry in failed.arguments if isinstance(entry, list) for one in entry if isinstance(one, tuple)
     ]
-    got = " and ".join(map(written, shapes)) or "what torch refuses"
+    if not shapes:
+        return ConfigError(
+            where, "the call", "one that torch takes", got=f"{_first(error)}{_place(error)}", fix=_GENERAL
+        )
+    got = " and ".join(map(written, shapes))
     return ConfigError(where, "what goes in", "of shapes that fit together", got=got, fix=_first(error))
 
 
@@ -80,6 +101,13 @@ _GENERAL = "give another input shape, or see the message of the network itself"
 
 def _first(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _place(error: Exception) -> str:
+    """Where in somebody's own code an error came up, in brackets; nothing where that is not known."""
+    ours = tuple(str(Path(module.__file__ or "").parent) for module in (torch, striate))
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith((*ours, "<"))]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _linear(where: str, failed: Failure) -> ConfigError | None:

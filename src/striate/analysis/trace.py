@@ -46,6 +46,7 @@ class Trace:
         self.open: Unit | None = None
         self.failed: Failure | None = None  # the call that an error came from
         self.forward = True
+        self.gives = False  # whether tensors come out
         self.names: dict[int, str] = {}  # of parameters, by their memory
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._modules: list[tuple[int, nn.Module]] = []  # those that run now, each with the number of its call
@@ -53,6 +54,8 @@ class Trace:
 
     def enter(self, module: nn.Module, args: Any) -> None:
         """A module begins."""
+        if not self.forward:
+            return
         self._calls += 1
         self._modules.append((self._calls, module))
         if self.open is None and is_layer(module):
@@ -60,6 +63,8 @@ class Trace:
 
     def leave(self, module: nn.Module, output: Any) -> None:
         """A module ends."""
+        if not self.forward:
+            return
         self._modules.pop()
         if self.open is not None and self.open.layer is module:
             self._close(self.open, tensors_of(output))
@@ -173,7 +178,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def run(trace: Trace, model: nn.Module, inputs: Sequence[Tensor], *, axes: int, training: bool) -> Any:
     """Run a network under observation, forward and, in training, back to its parameters; the output.
 
-    Parameters and buffers are replaced by stand-ins on the inputs' device: the network is left as it was.
+    Parameters and buffers are replaced by stand-ins on the inputs' device, and what modules write down of themselves is
+    taken back: the network is left as it was.
 
     Args:
         trace: is told everything.
@@ -190,12 +196,31 @@ def run(trace: Trace, model: nn.Module, inputs: Sequence[Tensor], *, axes: int, 
     for number, tensor in enumerate(inputs):
         field = image(tuple(tensor.shape), axes) if number == 0 else None
         trace.ledger.give(tensor, Known(field, frozenset((INPUT,))))
-    with _observed(trace, model, training=training):
-        output = functional_call(model, stand_ins, tuple(inputs), tie_weights=False)  # every place is named already
-        if training:
-            trace.forward = False
-            torch.autograd.backward([_loss(trace, y) for y in tensors_of(output) if y.requires_grad])
-    return output
+    there = {f"model.{name}": tensor for name, tensor in stand_ins.items()}
+    with _observed(trace, model, inputs[0].device, training=training):
+        # Every place is named already, so no weights have to be tied.
+        return functional_call(_ThereAndBack(model, trace), there, tuple(inputs), tie_weights=False)
+
+
+class _ThereAndBack(nn.Module):
+    """A network's way there and, in training, back.
+
+    Both in one call, during which the stand-ins are in place: checkpointing computes parts again on the way back.
+    """
+
+    def __init__(self, model: nn.Module, trace: Trace) -> None:
+        super().__init__()
+        self.model = model
+        self.trace = trace
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """The network's output."""
+        output = self.model(*inputs)
+        self.trace.gives = bool(tensors_of(output))
+        if torch.is_grad_enabled():
+            self.trace.forward = False
+            torch.autograd.backward([_loss(self.trace, y) for y in tensors_of(output) if y.requires_grad])
+        return output
 
 
 def _loss(trace: Trace, y: Tensor) -> Tensor:
@@ -232,26 +257,26 @@ def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _stand_in(tensor: Tensor, device: torch.device) -> Tensor:
     empty = device.type == "meta"  # empty_like would import torch's symbolic mathematics
-    fresh = torch.empty(tensor.shape, dtype=tensor.dtype, device=device) if empty else tensor.detach()
+    fresh = torch.empty(tensor.shape, dtype=tensor.dtype, device=device) if empty else tensor.detach().clone()
     return fresh.requires_grad_(tensor.requires_grad)
 
 
 @contextmanager
-def _observed(trace: Trace, model: nn.Module, *, training: bool) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    fast = torch.backends.mha.get_fastpath_enabled()
+def _observed(trace: Trace, model: nn.Module, device: torch.device, *, training: bool) -> Iterator[None]:
+    modules = list(model.modules())
     with ExitStack() as stack:
-        stack.callback(_restore, modes, fast)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        stack.callback(_restore, {module: dict(module.__dict__) for module in modules})
         model.train(training)
         torch.backends.mha.set_fastpath_enabled(False)  # it would hide a whole encoder in one operation
-        for module in modes:
+        for module in modules:
             before = module.register_forward_pre_hook(
                 lambda own, args, kwargs: trace.enter(own, (args, kwargs)), prepend=True, with_kwargs=True
             )
             after = module.register_forward_hook(lambda own, _, output: trace.leave(own, output))
             stack.callback(before.remove)
             stack.callback(after.remove)
-        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         stack.enter_context(torch.set_grad_enabled(training))
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(trace.save, lambda tensor: tensor))
         stack.enter_context(_Operations(trace))
@@ -259,7 +284,8 @@ def _observed(trace: Trace, model: nn.Module, *, training: bool) -> Iterator[Non
         yield
 
 
-def _restore(modes: Mapping[nn.Module, bool], fast: bool) -> None:
-    for module, mode in modes.items():
-        module.training = mode
-    torch.backends.mha.set_fastpath_enabled(fast)
+def _restore(attributes: Mapping[nn.Module, dict[str, Any]]) -> None:
+    """Put back the mode of every module, and what its forward pass has written down of itself."""
+    for module, known in attributes.items():
+        module.__dict__.clear()
+        module.__dict__.update(known)

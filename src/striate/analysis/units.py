@@ -38,6 +38,8 @@ class Unit:
         output_bytes: memory of its own that the output takes.
         moved_bytes: of all numbers that go in and come out.
         saved_bytes: what is kept for the backward pass.
+        sample_inputs: shapes of what goes in for one sample.
+        sample_output: the shape of what comes out for one sample.
     """
 
     path: str
@@ -54,6 +56,8 @@ class Unit:
     output_bytes: int = 0
     moved_bytes: int = 0
     saved_bytes: int = 0
+    sample_inputs: tuple[Shape, ...] = ()
+    sample_output: Shape = ()
 
 
 def is_layer(module: nn.Module) -> bool:
