@@ -70,6 +70,29 @@ CASES = {
     "attention": (Attention(), (2, 10, 8), 2 * 10 * 10 * (8 + 5)),
     "heads": (nn.MultiheadAttention(8, 2, batch_first=True), (10, 8), 10 * 8 * 32 + 2 * 10 * 10 * 8),
     "bilinear": (Own(lambda x, w: torch.bmm(x.transpose(1, 2), w.expand(len(x), -1, -1)), (4, 6)), (4, 3), 3 * 4 * 6),
+    "bilinear layer": (Own(lambda x, w: F.bilinear(x, x[..., :3], w), (4, 6, 3)), (5, 6), 5 * 4 * (6 * 3 + 6)),
+    "scalar product": (Own(lambda x, w: torch.vdot(x[0], w), (6,)), (6,), 6),
+    "matrix and vector": (Own(lambda x, b, w: torch.addmv(b, w, x[0]), (4,), (4, 6)), (6,), 24),
+    "rank one": (Own(lambda x, a, w: torch.addr(a, w, x[0]), (4, 6), (4,)), (6,), 24),
+    "sum of products": (Own(lambda x, a: torch.addbmm(a, x, x.mT), (3, 3)), (3, 5), 3 * 3 * 5),
+    "distances": (Own(lambda x, w: torch.cdist(x, w), (4, 6)), (7, 6), 7 * 4 * 6),
+    "distances by a product": (Own(lambda x, w: torch.cdist(x, w), (4, 6)), (40, 6), 40 * 4 * 6),
+    "pairs": (Own(lambda x: F.pdist(x[0])), (7, 6), 21 * 6),
+    "time first": (
+        Own(lambda x, w: torch.conv_tbc(x.permute(2, 0, 1).contiguous(), w, w[0, 0]), (3, 6, 4)),
+        (6, 9),
+        7 * 4 * 3 * 6,
+    ),
+    "complex product": (
+        Own(lambda x, w: torch.complex(x, x) @ torch.complex(w, w), (6, 10)),
+        (4, 6),
+        4 * 6 * 10,
+    ),
+    "complex convolution": (  # as torch runs it: three real ones
+        Own(lambda x, w: F.conv2d(torch.complex(x, x), torch.complex(w, w)), (5, 3, 3, 3)),
+        (3, 8, 8),
+        3 * 5 * 6 * 6 * 27,
+    ),
     "pooling and activations": (
         nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(3), nn.Softmax(1)),
         (3, 8, 8),
@@ -136,7 +159,29 @@ def test_torchs_own_counter_agrees_where_it_is_right():
         (Own(lambda x, w: x @ w, (6, 10)), (4, 6), 240),
         (Own(lambda x, b: x + b, (6, 3, 1)), (6, 3, 5), 90),  # a bias for each unit, or for each row of them
         (Own(lambda x: x + x + 1), (4, 6), 0),
+        (Own(lambda x, w, b: F.bilinear(x, x, w, b), (4, 6, 6), (4,)), (5, 6), 5 * (4 * 36 + 4)),
     ],
 )
 def test_connections_are_weights_and_biases_as_often_as_they_are_used(model, shape, expected):
     assert inspect(model, shape).totals.connections == expected
+
+
+def test_what_multiplies_and_is_not_counted_is_said():
+    summary = inspect(Own(lambda x: torch.linalg.inv(torch.fft.fft(x).real)), (4, 6, 6))
+    assert summary.totals.macs == 0
+    assert "MACs leave out _fft_r2c, linalg_inv_ex, which multiply by an algorithm of their own" in summary.notes
+    assert not inspect(Own(lambda x: torch.linalg.vector_norm(x, dim=2)), (4, 6, 6)).notes
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.float16, 2), (torch.float64, 8)])
+def test_intensity_is_by_the_bytes_of_the_numbers_that_move(dtype, size):
+    totals = inspect(nn.Conv2d(4, 6, 3, dtype=dtype), (4, 10, 10), dtype=dtype, batch_size=5).totals
+    weights, moved = 6 * 4 * 9 + 6, 4 * 100 + 6 * 64
+    assert totals.intensity == pytest.approx(2 * 5 * 6 * 64 * 36 / (size * (weights + 5 * moved)))
+
+
+def test_tokens_are_as_large_as_they_are():
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3))
+    totals = inspect(model, (7,), dtype=torch.int64).totals
+    embedding, linear = 8 * 7 + 4 * 28, 4 * (28 + 21)
+    assert totals.intensity == pytest.approx(2 * 7 * 12 / (4 * (40 + 15) + embedding + linear))

@@ -96,6 +96,31 @@ def test_transposed_convolution(drawn_):
     check_weighted(*drawn_)
 
 
+@pytest.mark.parametrize(
+    "stride_one", [nn.Conv2d(2, 3, 4, padding="same"), nn.Conv1d(2, 3, 6, padding="same", dilation=3)]
+)
+def test_same_padding_of_an_even_kernel_is_one_equation(stride_one):
+    check_weighted(stride_one, (2, *[7, 6][: stride_one.weight.ndim - 2]))
+
+
+def test_same_padding_of_an_even_kernel_has_its_odd_pixel_behind():
+    """Kernels of 4 on 8 pixels: 1 of padding before, 2 behind."""
+    _, formula = only(nn.Conv2d(1, 1, 4, padding="same"), (1, 8, 8))
+    assert str(formula.sizes[0]) == "side 8 = floor((8 + 1 + 2 - 1·(4 - 1) - 1) / 1) + 1"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_complex_convolution_is_one_equation(bias):
+    model = nn.Conv2d(2, 3, 2, bias=bias, dtype=torch.complex64)
+    (row,) = inspect(model, (2, 4, 5), dtype=torch.complex64)
+    (step,) = equations(row)
+    assert step.formula.equation.startswith(
+        f"y[o, i, j] = {'b[o] + ' if bias else ''}sum over c < 2, u < 2, v < 2 of w"
+    )
+    assert step.formula.macs.value == row.macs
+    check_arithmetic(row, step.formula, (3, 4))
+
+
 @st.composite
 def poolings(draw):
     axes = draw(st.integers(1, 3))
@@ -279,6 +304,13 @@ def test_local_response_norm(model, size):
         (nn.LPPool2d(2, 2), (2, 5, 6)),
         (nn.Upsample(scale_factor=2), (2, 3, 4)),
         (nn.Upsample(scale_factor=(1, 3)), (2, 3, 4)),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), (2, 3, 4)),
+        (nn.Upsample(scale_factor=(1, 2.5), mode="bilinear"), (2, 3, 4)),
+        (nn.Upsample(scale_factor=1.7, mode="bilinear"), (1, 4, 5)),
+        (nn.Upsample(size=(5, 3), mode="bilinear"), (2, 3, 4)),
+        (nn.Upsample(scale_factor=7 / 3, mode="linear"), (1, 300)),  # floor(300·2.33333) would be 699
+        (nn.Upsample(scale_factor=3, mode="linear", align_corners=True), (2, 4)),
+        (nn.Upsample(scale_factor=2, mode="trilinear"), (1, 2, 2, 3)),
         (nn.ZeroPad2d((1, 2, 0, 1)), (2, 3, 4)),
         (nn.ZeroPad2d((-1, 0, 0, 2)), (2, 3, 4)),
     ],
@@ -403,9 +435,9 @@ def test_a_join_counts_its_pieces():
 
 
 def test_what_has_no_equation_says_its_name_only():
-    (row,) = inspect(nn.Upsample(scale_factor=2, mode="bilinear"), (2, 3, 3))
+    (row,) = inspect(nn.Upsample(scale_factor=2, mode="bicubic"), (2, 3, 3))
     assert equations(row) == ()
-    assert written_out(row) == ["operations: upsample_bilinear2d"]
+    assert written_out(row) == ["operations: upsample_bicubic2d"]
 
 
 def test_lenet5_is_written_out():

@@ -142,6 +142,14 @@ EXACT = {
     "rows mixed": Functional(lambda x, a: a(x) @ torch.ones(11, 5, dtype=x.dtype, device=x.device), CONV(3)),
     "normalised over space": Functional(lambda x, a, b: b(a(x)), CONV(3), nn.GroupNorm(1, 2)),
     "instance norm": Functional(lambda x, a, b: b(a(x)), CONV(3), nn.InstanceNorm2d(2)),
+    "running sums": Functional(lambda x, a, b: b(a(x).cumsum(3)), CONV(3), CONV(2)),
+    "gated by its other half": Functional(lambda x, a: F.glu(a(x), 2), CONV((3, 1))),
+    "every second row beside the others": Functional(
+        lambda x, a: torch.stack([a(x)[:, :, ::2], a(x)[:, :, 1::2]], 3).flatten(2, 3), CONV(3, padding=1)
+    ),
+    "channels written over": Functional(lambda x, a: _channel_over(x, a), CONV(3, padding=1)),
+    "interleaved": Functional(lambda x, a: F.pixel_shuffle(a(x), 2), nn.Conv2d(2, 8, 3)),
+    "repeated": Functional(lambda x, a: a(x).repeat_interleave(2, 2), CONV(3)),
     "global pooling": Functional(lambda x, a: F.adaptive_avg_pool2d(a(x), 1), CONV(3)),
 }
 BOUNDS = {
@@ -157,6 +165,13 @@ BOUNDS = {
     "uneven windows": Functional(lambda x, a: F.adaptive_avg_pool2d(a(x), (3, 4)), CONV(3)),
     "rolled": Functional(lambda x, a: a(x).roll(2, 3), CONV(3)),
     "written over": Functional(lambda x, a: _written_over(x, a), CONV(3, padding=1)),
+    "every second row written": Functional(lambda x, a: _rows(x, a), CONV(3, padding=1)),
+    "turned round and added": Functional(lambda x, a: a(x) + a(x).flip(3), CONV(3, padding=1)),
+    "branches above each other": Functional(
+        lambda x, a, b: torch.cat([a(x), b(x)], 2), CONV((1, 3), padding=(0, 1)), CONV(1)
+    ),
+    "circular": Functional(lambda x, a: a(x), CONV(3, padding=1, padding_mode="circular")),
+    "windows put back": Functional(lambda x: F.fold(F.unfold(x, 3, padding=1), (12, 13), 3, padding=1)),
     "unknown to every table": Functional(lambda x, a: torch.fft.fft2(a(x)).real, CONV(3)),
 }
 
@@ -164,6 +179,18 @@ BOUNDS = {
 def _written_over(x, a):
     y = a(x).clone()
     y[:, :, 3:5] = x[:, :, 6:8]
+    return y
+
+
+def _rows(x, a):
+    y = torch.zeros_like(x)
+    y[:, :, ::2] = a(x)[:, :, ::2]
+    return y
+
+
+def _channel_over(x, a):
+    y = x.clone()
+    y[:, :1] = a(x)[:, :1]
     return y
 
 
@@ -177,6 +204,53 @@ def test_exact_through(name):
 def test_a_bound_through(name):
     field = compare(BOUNDS[name], (2, 12, 13))
     assert not all(interval.exact for interval in field.intervals)
+
+
+SIGHTS = {  # along the last axis of 24 pixels, by hand
+    "pixel shuffle": (Functional(lambda x: F.pixel_shuffle(x, 2)), (1, 0.5, 0, 0, "bound")),
+    "and an activation": (Functional(lambda x: F.pixel_shuffle(x, 2).relu()), (1, 0.5, 0, 0, "bound")),
+    "repeated": (Functional(lambda x: x.repeat_interleave(2, 3).relu()), (1, 0.5, 0, 0, "bound")),
+    "repeated as a view": (
+        Functional(lambda x: x[..., None].expand(*x.shape, 3).reshape(1, 4, 24, 72)),
+        (1, 1 / 3, 0, 0, "bound"),
+    ),
+    "two halves in turn": (
+        Functional(lambda x: torch.stack([x[..., ::2], x[..., 1::2]], 4).flatten(3)),
+        (1, 1, 0, 0, "exact"),
+    ),
+    "two branches in turn": (  # output 2 k is of the branch that sees k - 1 to k + 1, output 2 k + 1 of k alone
+        Functional(lambda x, a: torch.stack([a(x), x], 4).flatten(3), nn.Conv2d(4, 4, 3, padding=1)),
+        (3, 0.5, -1, 1, "bound"),
+    ),
+    "turned round": (Functional(lambda x, a: a(x).flip(3), nn.Conv2d(4, 4, 3, 2)), (3, 2, 20, -21, "exact")),
+    "turned round and added": (Functional(lambda x: x + x.flip(3)), (24, 0, 0, 0, "bound")),
+    "running sum": (Functional(lambda x: x.cumsum(3)), (24, 1, -23, 0, "exact")),
+    "mirrored border": (Functional(lambda x: F.pad(x, (3, 3, 3, 3), mode="reflect")), (1, 1, -3, 3, "exact")),
+    "rolled": (Functional(lambda x: x.roll(2, 3)), (24, 0, 0, 0, "bound")),
+    "circular": (nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), (24, 0, 0, 0, "bound")),
+    "windows put back": (
+        Functional(lambda x: F.fold(F.unfold(x, 3, padding=1), (24, 24), 3, padding=1)),
+        (24, 0, 0, 0, "bound"),
+    ),
+    "masked attention": (
+        Functional(lambda x: F.scaled_dot_product_attention(*[x.transpose(2, 3)] * 3, is_causal=True)),
+        (24, 0, 0, 0, "bound"),
+    ),
+    "mean of all": (Functional(lambda x, a: a(x).mean((2, 3)), nn.Conv2d(4, 4, 3)), (24, 0, 0, 0, "whole input")),
+    "in one row": (Functional(lambda x, a: a(x).flatten(1), nn.Conv2d(4, 4, 3, 2)), (3, 2, 0, -1, "exact")),
+}
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+def test_what_is_said_of(name):
+    model, expected = SIGHTS[name]
+    one = inspect(model, (4, 24, 24)).rows[-1].sights[-1]
+    assert (one.receptive_field, one.jump, one.start, one.after, one.status) == expected
+
+
+def test_one_signal_in_one_row_keeps_its_jump():
+    (one,) = inspect(nn.Sequential(nn.Conv1d(2, 3, 3, 2), nn.Flatten()), (2, 9)).rows[-1].sights
+    assert (one.receptive_field, one.jump, one.status) == (3, 2, "exact")
 
 
 def test_attention_sees_every_place():

@@ -131,5 +131,31 @@ def test_writing_over_a_part_is_seen_through_every_view():
     part = x[:, :, :2]
     ledger.overwrite(part, Known(image((1, 1, 2)), frozenset((1,))))
     assert ledger[x].makers == {1}
-    assert ledger[x].field.intervals[0] == (0, 1, False)
+    assert ledger[x].field.at((0, 0, 1)) == ((1, 1),)
+    assert not ledger[x].field.intervals[0].exact
     assert ledger[part].field.intervals[0] == (0, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("part", "moved"),
+    [
+        (lambda x: x[:, :, 2:], 2),
+        (lambda x: x[:, 1:, 1:5:2], 1),
+        (lambda x: x[:, :, 3:].movedim(1, 2), None),  # another order of dimensions
+        (lambda x: x[:, 0], None),
+    ],
+)
+def test_what_is_written_into_a_slice_is_known_where_it_stands(part, moved):
+    ledger = Ledger()
+    x = torch.empty(1, 2, 6, device="meta")
+    ledger.put(x, Known())
+    piece = part(x)
+    ledger.overwrite(piece, Known(image(tuple(piece.shape), 1)))
+    field = ledger[x].field
+    step = 2 if moved == 1 else 1
+    assert not field.intervals[0].exact
+    if moved is None:  # any entry may be any pixel
+        assert field.at((0, 1, 0)) == field.at((0, 1, 5)) == ((0, piece.shape[-1] - 1),)
+    else:
+        for place in range(piece.shape[2]):
+            assert field.at((0, 1, moved + place * step)) == ((place, place),)

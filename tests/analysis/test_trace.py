@@ -221,3 +221,12 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # 
 assert not {"sympy", "torch._dynamo", "matplotlib"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_what_repeats_its_entries_takes_memory_and_has_a_row():
+    class Repeats(nn.Module):
+        def forward(self, x):
+            return x.repeat_interleave(2, 2)
+
+    (row,) = inspect(Repeats(), (3, 4, 5))
+    assert (row.name, row.output_shape, row.activation_bytes) == ("repeat_interleave", (3, 8, 5), 4 * 3 * 8 * 5)

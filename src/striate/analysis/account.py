@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from math import prod
 
 from torch import Tensor, nn
 
@@ -71,6 +70,7 @@ def _row(unit: Unit, name: str, owners: _Owners, kept: dict[tuple[str, str], lis
         macs=rule.macs(unit.layer, unit.output) if rule and rule.macs else macs,
         connections=rule.connections(unit.layer, unit.output) if rule and rule.connections else connections,
         activation_bytes=unit.output_bytes,
+        moved_bytes=unit.moved_bytes,
         saved_bytes=saved.pop(0),
         weight_bytes=sum(tensor.numel() * tensor.element_size() for tensor in new),
         sights=_sights(unit, input_shape),
@@ -138,7 +138,7 @@ def totals_of(
     learnt = _bytes([p for p in parameters if p.requires_grad])
     fixed = weights + input_bytes * batch_size
     flops = 2 * sum(row.macs for row in rows)
-    numbers = sum(prod(shape) for row in rows for shape in (*row.input_shapes, row.output_shape))
+    moved = sum(row.moved_bytes for row in rows)
     return Totals(
         parameters=count,
         trainable=trainable_parameters(model),
@@ -152,7 +152,7 @@ def totals_of(
         batch_size=batch_size,
         peak_inference_bytes=fixed + inference_peak,
         peak_training_bytes=None if training_peak is None else fixed + learnt + training_peak,
-        intensity=flops * batch_size / max(weights + 4 * numbers * batch_size, 1),
+        intensity=flops * batch_size / max(weights + moved * batch_size, 1),
     )
 
 

@@ -54,7 +54,7 @@ def _pixels(of: Callable[[Sight], int | float]) -> Cell:
 def _moving(of: Callable[[Sight], int | float]) -> Cell:
     """The same, where an output sees a part of the input alone."""
     known = _pixels(of)
-    return lambda line: NOTHING if all(one.status == "whole input" for one in line.row.sights) else known(line)
+    return lambda line: NOTHING if all(one.everything for one in line.row.sights) else known(line)
 
 
 def _status(line: Line) -> str:
@@ -69,7 +69,7 @@ _OUTPUT = "one sample's, channels first"
 _FIELD = "pixels of the input from the first to the last that an output depends on"
 _JUMP = "pixels of the input from an output to its neighbour"
 _START = "the first pixel that the first output sees, below 0 in the padding"
-_STATUS = "exact where nothing stands; bound, it may see less; whole input, no output is confined to a part of it"
+_STATUS = "exact where nothing stands; bound, it may see less; whole input, every output depends on all of it"
 _MACS = "multiply-accumulates of convolutions and matrix products, without bias; FLOPs = 2 MACs"
 
 NAME = Column("name", lambda line: line.name, "the module's path; a function's own name within it", right=False)

@@ -9,8 +9,9 @@ flattening H and W and taking them apart again loses nothing, and a matrix produ
 
     receptive field  high - low + 1     jump  pixels from neighbour to neighbour     start  low, of the first entry
 
-Pixels below 0 or beyond the input are padding.  An axis is exact where the first and the last pixel of the interval
-are reached, and a bound where they may lie outside of what is reached: strides that disagree, upsampling.
+Pixels below 0 or beyond the input are padding: nothing, or the copies that mirrored padding and the like put there,
+which count as padding and not as the pixels they are copies of.  An axis is exact where the first and the last pixel of
+the interval are reached, and a bound where they may lie outside of what is reached: strides that disagree, upsampling.
 Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", Distill 2019, equations 1 to 8.
 """
 
@@ -52,7 +53,9 @@ class Interval(NamedTuple):
 
     def hull(self, other: "Interval") -> "Interval":
         """From the first pixel of either to the last of either."""
-        return Interval(min(self.low, other.low), max(self.high, other.high), self.exact and other.exact)
+        ends = min(self.low, other.low), max(self.high, other.high)
+        reached = any(one.exact and (one.low, one.high) == ends for one in (self, other))
+        return Interval(*ends, reached or (self.exact and other.exact))
 
     def within(self, other: "Interval") -> bool:
         """Whether every pixel of this one is of the other."""
@@ -115,6 +118,14 @@ class Field:
         """The same, no longer known to be reached."""
         return replace(self, intervals=tuple(one.bound() for one in self.intervals))
 
+    def bound_along(self, atoms: Iterable[Atom]) -> "Field":
+        """The same along the axes of the input that some atoms move over."""
+        moved = [any(axis) for axis in zip(*(atom.jumps for atom in atoms), strict=True)] or [False] * len(
+            self.intervals
+        )
+        zipped = zip(self.intervals, moved, strict=True)
+        return replace(self, intervals=tuple(one.bound() if moves else one for one, moves in zipped))
+
     def spread(self, dims: Iterable[int]) -> "Field":
         """Every entry sees what all entries along some dimensions see; these no longer move."""
         result = self
@@ -135,13 +146,27 @@ class Field:
         outer, *inner = self.dims[dim]
         weight = prod(atom.size for atom in inner)
         slope = tuple(Fraction(jump, weight) for jump in outer.jumps)
-        field = self.bound()
+        field = self.bound_along(self.dims[dim])
         for atom in inner:
             weight //= atom.size
             beside = tuple(jump - s * weight for jump, s in zip(atom.jumps, slope, strict=True))
             field = field.shifted(beside, 0, atom.size - 1)
         even = Atom(self.shape[dim], slope)
         return field.replaced(dim, (even,)), even
+
+    def walked(self, axis: int) -> "Field":
+        """The field with one jump in each dimension that moves along one axis of the input and no other.
+
+        Such a dimension of several atoms holds interleaved places, as after a pixel shuffle: a bound.  What is still
+        in front of what moves are channels, and left out.
+        """
+        result = self
+        for dim, atoms in enumerate(self.dims):
+            first = next((n for n, atom in enumerate(atoms) if atom.moves), len(atoms))
+            alone = all(not jump or a == axis for atom in atoms for a, jump in enumerate(atom.jumps))
+            if alone and len(atoms) - first > 1:
+                result = result.replaced(dim, atoms[first:]).sliding(dim)[0]
+        return result
 
     def window(self, dim: int, size: int, *, stride: int = 1, dilation: int = 1, before: int = 0, out: int) -> "Field":
         """A window of `size` entries slides along `dim`; `before` entries of padding precede the first."""
@@ -153,7 +178,7 @@ class Field:
         """Entry o of the output sees entries of `dim` from o scale + first to o scale + last: upsampling, a bound."""
         field, atom = self.sliding(dim)
         wide = field.shifted(atom.jumps, first, last).replaced(dim, (scaled(atom, scale, out),))
-        return wide.bound() if atom.moves else wide
+        return wide.bound_along([atom])
 
     def sliced(self, dim: int, start: int, step: int, count: int) -> "Field":
         """Every `step`-th entry of `dim`, `count` of them, from `start`."""
@@ -161,6 +186,12 @@ class Field:
             return self
         field, atom = self.sliding(dim)
         return field.shifted(atom.jumps, start, start).replaced(dim, (scaled(atom, step, count),))
+
+    def lengthened(self, dim: int, place: int, size: int, *, step: int = 1) -> "Field":
+        """As if the entries stood at `place`, `place + step`, ... of a dimension of `size`, and went on both ways."""
+        field, atom = self.sliding(dim)
+        slower = scaled(atom, Fraction(1, step) if step != 1 else 1, size)
+        return field.shifted(slower.jumps, -place, -place).replaced(dim, (slower,))
 
     def permuted(self, order: Sequence[int]) -> "Field":
         """The dimensions in another order."""
@@ -259,8 +290,7 @@ def _both(a: Field, b: Field) -> Field:
     for dim, (p, q) in enumerate(zip(a.dims, b.dims, strict=True)):
         if tuple(atom.size for atom in p) != tuple(atom.size for atom in q):  # another way of writing the same size
             a, b = _alike(a, b, dim)
-    left, right = _over(a, b), _over(b, a)
-    return Field(*_tighter(left, right))
+    return _tightest(_over(a, b), _over(b, a), _unmoved(a, b))
 
 
 def _alike(a: Field, b: Field, dim: int) -> tuple[Field, Field]:
@@ -289,11 +319,17 @@ def _over(a: Field, b: Field) -> Field:
     return Field(a.dims, tuple(union))
 
 
-def _tighter(a: Field, b: Field) -> tuple[tuple[Dim, ...], tuple[Interval, ...]]:
-    """The one of two fields that claims less: exact ones before bounds, then the smaller."""
+def _unmoved(a: Field, b: Field) -> Field:
+    """The union of both, wherever the entry lies along the dimensions in which they differ: a bound."""
+    apart = [dim for dim, (p, q) in enumerate(zip(a.dims, b.dims, strict=True)) if p != q]
+    first, second = a.spread(apart), b.spread(apart)
+    return Field(first.dims, tuple(map(Interval.hull, first.intervals, second.intervals))).bound()
+
+
+def _tightest(*fields: Field) -> Field:
+    """The one that claims least: exact ones before bounds, then the smallest."""
 
     def claim(field: Field) -> tuple[int, Number]:
         return sum(not one.exact for one in field.intervals), sum(one.high - one.low for one in field.intervals)
 
-    best = min((a, b), key=claim)
-    return best.dims, best.intervals
+    return min(fields, key=claim)

@@ -68,7 +68,7 @@ def _listed(named: object) -> list[int]:
 
 
 def _along(call: Call, fields: Lookup) -> Field | None:
-    """Along a dimension every number depends on all: softmax, sorting, running sums."""
+    """Along a dimension every number depends on all: softmax, sorting."""
     field = source(call, fields)
     if field is None:
         return None
@@ -79,6 +79,26 @@ def _along(call: Call, fields: Lookup) -> Field | None:
         if seen.shape == tuple(call.output.shape)
         else seen.replaced(dim, still(call.output.shape[dim], len(seen.intervals)))
     )
+
+
+def _running(call: Call, fields: Lookup) -> Field | None:
+    """Running sums: a window over all entries, that ends at its own."""
+    field = source(call, fields)
+    if field is None or not field.dims:
+        return field
+    dim = call["dim"] % len(field.dims)
+    count = field.shape[dim]
+    return field.window(dim, count, before=count - 1, out=count)
+
+
+def _glu(call: Call, fields: Lookup) -> Field | None:
+    """The first half of a dimension, gated by the second."""
+    field = source(call, fields)
+    if field is None:
+        return None
+    dim = call["dim"] % len(field.dims)
+    half = field.shape[dim] // 2
+    return field.window(dim, 2, dilation=half, out=half)
 
 
 def _layer_norm(call: Call, fields: Lookup) -> Field | None:
@@ -111,20 +131,21 @@ def _index_select(call: Call, fields: Lookup) -> Field | None:
     if field is None:
         return None
     dim = call["dim"] % len(field.dims)
-    moves = any(atom.moves for atom in field.dims[dim])
     seen = field.spread([dim]).replaced(dim, still(call.output.shape[dim], len(field.intervals)))
-    return seen.bound() if moves else seen
+    return seen.bound_along(field.dims[dim])
 
 
 def _attention(call: Call, fields: Lookup) -> Field | None:
-    """Scaled dot products as one operation: every place sees all keys and values."""
+    """Scaled dot products as one operation: every place sees all keys and values, or, masked, some of them."""
     known = [field for field in map(fields, call.inputs()) if field is not None]
     if not known:
         return None
     parts = [field.spread([len(field.dims) - 2, len(field.dims) - 1]) for field in known if len(field.dims) == 4]
     axes, shape = len(known[0].intervals), tuple(call.output.shape)
     sized = [replace(part, dims=(*part.dims[:2], *(still(n, axes) for n in shape[2:]))) for part in parts]
-    return merged(sized, shape)
+    seen = merged(sized, shape)
+    masked = call.arguments.get("is_causal") or any(call.arguments.get(name) is not None for name in _MASKS)
+    return seen.bound() if masked else seen
 
 
 def _same(call: Call, fields: Lookup) -> Field | None:
@@ -142,12 +163,14 @@ def _nothing(_call: Call, _fields: Lookup) -> Field | None:
     return None
 
 
-_PRODUCTS = "mm bmm addmm baddbmm matmul mv addmv dot".split()
+_PRODUCTS = "mm bmm addmm baddbmm matmul mv addmv dot vdot _int_mm _addmm_activation".split()
 _REDUCTIONS = (
     "mean sum amax amin max min prod var std var_mean std_mean norm linalg_vector_norm logsumexp argmax argmin any all"
     " nansum".split()
 )
-_ALONG = "_softmax _log_softmax _safe_softmax cumsum cumprod logcumsumexp sort topk glu".split()
+_ALONG = "_softmax _log_softmax _safe_softmax sort topk".split()
+_RUNNING = "cumsum cumprod logcumsumexp cummax cummin".split()
+_MASKS = ("attn_mask", "attn_bias")
 _SAME = "_to_copy detach alias lift_fresh native_dropout _prelu_kernel hardswish bernoulli rrelu_with_noise".split()
 _NORMS = (
     "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm"
@@ -162,6 +185,8 @@ MIXING: Mapping[str, Rule] = {
     **dict.fromkeys(_PRODUCTS, _product),
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(_ALONG, _along),
+    **dict.fromkeys(_RUNNING, _running),
+    "glu": _glu,
     **dict.fromkeys(_SAME, _same),
     **dict.fromkeys(_NORMS, _batch_norm),
     **dict.fromkeys((f"_scaled_dot_product_{kind}" for kind in _ATTENTION), _attention),

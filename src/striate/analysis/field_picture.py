@@ -39,8 +39,8 @@ class _Axis:
     @property
     def whole(self) -> tuple[int, int]:
         """The first pixel of the picture, in the padding or the input, and how many there are."""
-        low = min(0, self.sight.start)
-        return low, self.size - low + max(0, self.sight.after)
+        low = min(0, self.sight.start, self.last)
+        return low, max(self.size, self.sight.start + self.sight.receptive_field, self.size + self.sight.after) - low
 
     @property
     def last(self) -> int:
@@ -48,9 +48,10 @@ class _Axis:
         return self.size + self.sight.after - self.sight.receptive_field
 
     @property
-    def moves(self) -> bool:
-        """Whether there is more than one output along it."""
-        return self.last > self.sight.start
+    def step(self) -> Length:
+        """Pixels of the input from the first output to its neighbour, < 0 where the map is turned round; 0 for none."""
+        way = self.last - self.sight.start
+        return 0 if way == 0 else self.sight.jump if way > 0 else -self.sight.jump
 
     def span(self, first: Length, count: Length) -> tuple[Length, Length]:
         """Where pixels of the input lie on the page, and how far they reach."""
@@ -105,10 +106,10 @@ def _boxes(down: _Axis, across: _Axis) -> Iterator[str]:
     """The last output's window, the neighbour's, and on top the first's."""
     axes = (down, across)
     first = [axis.sight.start for axis in axes]
-    beside = [axis.sight.start + axis.sight.jump * axis.moves for axis in axes]
-    last = [axis.last if axis.moves else axis.sight.start for axis in axes]
+    beside = [axis.sight.start + axis.step for axis in axes]
+    last = [axis.last if axis.step else axis.sight.start for axis in axes]
     for kind, places in (("last", last), ("next", beside), ("first", first)):
-        if kind == "first" or any(axis.moves for axis in axes):
+        if kind == "first" or any(axis.step for axis in axes):
             windows = [(at, axis.sight.receptive_field) for at, axis in zip(places, axes, strict=True)]
             yield _box(axes, windows, kind)
 

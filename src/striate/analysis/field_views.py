@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from striate.analysis.call import Call
-from striate.analysis.field import Atom, Field, merged, scaled, still
+from striate.analysis.field import Atom, Field, Jumps, merged, scaled, still
 
 Lookup = Callable[[Tensor], Field | None]  # None: does not depend on the input
 Rule = Callable[[Call, Lookup], Field | None]
@@ -117,7 +117,7 @@ def _cat(call: Call, fields: Lookup) -> Field | None:
     found = _placed(tensors, dim, fields)
     if not found:
         return None
-    rows = [_lengthened(field, dim, place, shape[dim]) for place, field in found]
+    rows = [field.lengthened(dim, place, shape[dim]) for place, field in found]
     joined = merged(rows, shape)
     moves = any(atom.moves for row in rows for atom in row.dims[dim])
     return joined.bound() if moves and any(row != rows[0] for row in rows) else joined
@@ -133,25 +133,29 @@ def _placed(tensors: list[Tensor], dim: int, fields: Lookup) -> list[tuple[int, 
     return found
 
 
-def _lengthened(field: Field, dim: int, place: int, size: int) -> Field:
-    """The field as if its entries stood from `place` on in a dimension of `size`, the row going on both ways."""
-    field, atom = field.sliding(dim)
-    return field.shifted(atom.jumps, -place, -place).replaced(dim, (scaled(atom, 1, size),))
-
-
 def _stack(call: Call, fields: Lookup) -> Field | None:
+    """As one more dimension: one that moves where each tensor sees what the one before does, so many pixels further."""
     known = [field for field in map(fields, call.inputs()) if field is not None]
     if not known:
         return None
     shape = tuple(call.output.shape)
     dim = call["dim"] % len(shape)
-    inner = merged(known, (*shape[:dim], *shape[dim + 1 :]))
-    own = still(shape[dim], len(inner.intervals))
+    jumps = _steps(known) if len(known) == shape[dim] > 1 else None
+    inner = known[0] if jumps else merged(known, (*shape[:dim], *shape[dim + 1 :]))
+    own = (Atom(shape[dim], jumps),) if jumps else still(shape[dim], len(inner.intervals))
     return Field((*inner.dims[:dim], own, *inner.dims[dim:]), inner.intervals)
 
 
+def _steps(known: list[Field]) -> Jumps | None:
+    """The pixels from each field to the next; None where these differ, or the fields in more than where they begin."""
+    first, second, *_ = known
+    jumps = tuple(b.low - a.low for a, b in zip(first.intervals, second.intervals, strict=True))
+    even = all(field == first.shifted(jumps, step, step) for step, field in enumerate(known))
+    return jumps if even else None
+
+
 def _pad(call: Call, fields: Lookup) -> Field | None:
-    """Entries before and after.  Zeros see nothing; copies of entries see what these see: a bound at the border."""
+    """Entries before and after; they are padding, also where they are copies of entries elsewhere."""
     field = source(call, fields)
     if field is None:
         return None
@@ -179,8 +183,8 @@ def _roll(call: Call, fields: Lookup) -> Field | None:
     if field is None:
         return None
     dims = [dim % len(field.dims) for dim in call["dims"]] or list(range(len(field.dims)))
-    moves = any(atom.moves for dim in dims for atom in field.dims[dim])
-    return field.spread(dims).bound() if moves else field
+    moving = [atom for dim in dims for atom in field.dims[dim]]
+    return field.spread(dims).bound_along(moving) if any(atom.moves for atom in moving) else field
 
 
 def _repeat(call: Call, fields: Lookup) -> Field | None:
@@ -191,11 +195,11 @@ def _repeat(call: Call, fields: Lookup) -> Field | None:
     shape = tuple(call.output.shape)
     wide = field.expanded((*([1] * (len(shape) - len(field.dims))), *field.shape))
     repeated = [dim for dim, (n, m) in enumerate(zip(wide.shape, shape, strict=True)) if n != m]
-    moves = any(atom.moves for dim in repeated for atom in wide.dims[dim])
+    moving = [atom for dim in repeated for atom in wide.dims[dim]]
     spread = wide.spread(repeated)
     axes = len(field.intervals)
     dims = tuple(still(m, axes) if d in repeated else spread.dims[d] for d, m in enumerate(shape))
-    return (Field(dims, spread.intervals).bound()) if moves else Field(dims, spread.intervals)
+    return Field(dims, spread.intervals).bound_along(moving)
 
 
 def _shuffle(call: Call, fields: Lookup) -> Field | None:

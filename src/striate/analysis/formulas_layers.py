@@ -10,7 +10,7 @@ from striate.analysis.call import Record
 from striate.analysis.formula import Formula, Reckoning, decimal, over, times
 from striate.analysis.formulas_mixing import attended
 from striate.analysis.formulas_pointwise import POINTWISE
-from striate.analysis.formulas_windows import WINDOWS
+from striate.analysis.formulas_windows import WINDOWS, padded_convolution
 from striate.analysis.summary import Row
 
 Records = Sequence[Record]
@@ -23,6 +23,8 @@ def whole_row(row: Row, working: Records) -> Formula | None:
     """The equation of all operations of a row together, if they are known together."""
     if row.kind in ("LocalResponseNorm", "local_response_norm"):
         return _local_response_norm(row)
+    if (found := _complex_convolution(working)) is not None:
+        return found
     rule = _SEQUENCES.get(tuple(one.name for one in working))
     formula = rule(working) if rule else None
     return formula or (_chain(working) if len(working) > 1 else None)
@@ -98,6 +100,23 @@ def _pooled(record: Record) -> Formula | None:
     return WINDOWS[record.name](record, len(record.output) - 2)
 
 
+def _padded_convolution(working: Records) -> Formula | None:
+    return padded_convolution(*working)
+
+
+def _complex_convolution(working: Records) -> Formula | None:
+    """Of complex numbers, for which torch makes three convolutions of their real and imaginary parts."""
+    convolutions = [one for one in working if one.name == "convolution"]
+    if len(convolutions) != 3 or not any(one.name == "view_as_real" for one in working):
+        return None
+    one = WINDOWS["convolution"](convolutions[0], 0)
+    if one is None or one.macs is None:
+        return None
+    macs = Reckoning("MACs", 3 * one.macs.value, f"3·{one.macs.right}")
+    note = "; ".join([*filter(None, [one.note]), "of complex numbers, by three convolutions of real ones"])
+    return replace(one, note=note, macs=macs)
+
+
 def _subsample(working: Records) -> Formula | None:
     """LeCun's: the numbers of a window are added, then scaled and shifted."""
     pool = _pooled(working[0])
@@ -149,6 +168,7 @@ def _rms_norm(working: Records) -> Formula | None:
 
 _RMS = ("pow", "mean", "add", "rsqrt", "mul")
 _SEQUENCES: Mapping[tuple[str, ...], Callable[[Records], Formula | None]] = {
+    ("constant_pad_nd", "convolution"): _padded_convolution,
     ("avg_pool2d", "mul", "mul", "add"): _subsample,
     ("pow", "avg_pool2d", "sign", "abs", "relu", "mul", "mul", "pow"): _lp_pool,
     ("sub", "pow", "sum"): _distance,

@@ -1,6 +1,7 @@
 """The equations of what slides or moves over places: convolution, pooling, padding, upsampling, shuffles."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from striate.analysis.call import Record
@@ -21,6 +22,7 @@ from striate.analysis.formula import (
     without_one,
 )
 
+Pair = tuple[int, int]
 Rule = Callable[[Record, int], Formula | None]  # an operation, and how many axes of places its row has
 
 
@@ -36,23 +38,55 @@ def _forward(record: Record, axes: int) -> Formula:
     a = record.arguments
     out, inside, *kernel = a["weight"]
     groups, letters = a["groups"], PLACES[axes]
-    stride, padding, dilation = (per_axis(a[name], axes) for name in ("stride", "padding", "dilation"))
+    stride, dilation = (per_axis(a[name], axes) for name in ("stride", "dilation"))
+    pairs = _padded(a["padding"], axes)
     entries = offsets(kernel)
-    seen = [index(*axis) for axis in zip(letters, stride, entries, dilation, padding, strict=True)]
+    before = [pair[0] for pair in pairs]
+    seen = [index(*axis) for axis in zip(letters, stride, entries, dilation, before, strict=True)]
     weight = ", ".join(["o", "c" if inside > 1 or groups == 1 else "0", *entries])
     channel = _channel(inside, out // groups, groups)
     ranges = [f"c < {inside}"] * (inside > 1 or groups == 1) + runs(OFFSETS[axes], kernel)
     product = f"w[{weight}] x[{', '.join([channel, *seen])}]"
-    zipped = zip(a["input"][2:], padding, dilation, kernel, stride, strict=True)
-    rights = [f"floor(({n} + 2·{p} - {d}·({k} - 1) - 1) / {s}) + 1" for n, p, d, k, s in zipped]
+    zipped = zip(a["input"][2:], map(_both_sides, pairs), dilation, kernel, stride, strict=True)
+    rights = [f"floor(({n} + {p} - {d}·({k} - 1) - 1) / {s}) + 1" for n, p, d, k, s in zipped]
     windows = without_one(record.output[0], *record.output[2:])
     return Formula(
         equation=f"y[o, {', '.join(letters)}] = {'b[o] + ' if a['bias'] else ''}{over(ranges, product)}",
-        note="x is 0 in the padding" if any(padding) else "",
+        note="x is 0 in the padding" if any(map(any, pairs)) else "",
         sizes=sides(record.output[2:], rights),
         parameters=_learnt(record, out, [inside, *kernel], out),
         macs=Reckoning("MACs", record.macs, f"{times([*windows, out])}·({times([inside, *kernel])})"),
     )
+
+
+def _padded(padding: Sequence[int | Pair], axes: int) -> list[Pair]:
+    """Entries of padding before and behind, axis by axis; torch's own are alike."""
+    pairs = [(one, one) if isinstance(one, int) else one for one in padding]
+    return pairs * axes if len(pairs) == 1 else pairs[len(pairs) - axes :]
+
+
+def _both_sides(pair: Pair) -> str:
+    return f"2·{pair[0]}" if pair[0] == pair[1] else f"{pair[0]} + {pair[1]}"
+
+
+def padded_convolution(pad: Record, record: Record) -> Formula | None:
+    """A convolution of what has been padded with zeros, as one of the input itself."""
+    a, axes = record.arguments, len(record.arguments["weight"]) - 2
+    pairs, own = pad_pairs(pad, axes), _padded(a["padding"], axes)
+    if pairs is None or a["transposed"] or pad.arguments["value"] != 0 or pad.output != a["input"]:
+        return None
+    together = tuple((b + p, e + q) for (b, e), (p, q) in zip(pairs, own, strict=True))
+    whole = {**a, "input": pad.arguments["self"], "padding": together}
+    return _convolution(replace(record, arguments=whole), axes) if min(map(min, together)) >= 0 else None
+
+
+def pad_pairs(record: Record, axes: int) -> list[Pair] | None:
+    """What a padding puts before and behind along the last axes; None if it pads others."""
+    a = record.arguments
+    pads = a["pad"] if "pad" in a else a["padding"]  # torch's begin with the last axis
+    if len(pads) > 2 * axes:
+        return None
+    return [(0, 0)] * (axes - len(pads) // 2) + [(pads[k], pads[k + 1]) for k in range(len(pads) - 2, -2, -2)]
 
 
 def _channel(inside: int, outside: int, groups: int) -> str:
@@ -163,11 +197,9 @@ def _adaptive(record: Record, axes: int) -> Formula | None:
 
 def _pad(record: Record, axes: int) -> Formula | None:
     a = record.arguments
-    pads, sizes = a["pad"] if "pad" in a else a["padding"], a["self"][2:]
-    if len(sizes) != axes or len(pads) > 2 * axes:
+    sizes, pairs = a["self"][2:], pad_pairs(record, axes)
+    if len(sizes) != axes or pairs is None:
         return None
-    pairs = [(0, 0)] * (axes - len(pads) // 2)
-    pairs += [(pads[k], pads[k + 1]) for k in range(len(pads) - 2, -2, -2)]  # torch's begin with the last axis
     seen = [index(i, 1, "0", 1, before) for i, (before, _) in zip(PLACES[axes], pairs, strict=True)]
     edge = {"reflection": "mirrored at the edge", "replication": "its edge beyond"}.get(record.name.split("_")[0])
     return Formula(
@@ -188,6 +220,36 @@ def _nearest(record: Record, _: int) -> Formula | None:
         equation=f"y[c, {', '.join(places)}] = x[c, {', '.join(seen)}]",
         sizes=sides(out, [f"{n}·{scale}" for n, scale in zip(shape, scales, strict=True)]),
     )
+
+
+def _linear(record: Record, _: int) -> Formula:
+    """Between the two nearest entries along each axis, each weighted by how near it is."""
+    a, out = record.arguments, record.output[2:]
+    axes = len(out)
+    factors = [factor for name, factor in a.items() if name.startswith("scales")]
+    ranges, weights, seen, rights = [], [], [], []
+    for n, m, factor, i, source in zip(a["self"][2:], out, factors, PLACES[axes], SOURCES[axes], strict=True):
+        rights.append(f"floor({n}·{_exactly(factor)})" if factor else str(m))
+        seen.append(i if n == m else source)
+        if n != m:
+            ranges.append(f"{source} < {n}")
+            weights.append(f"max(0, 1 - abs({_between(i, n, m, factor, aligned=a['align_corners'])} - {source}))")
+    value = over(ranges, "·".join([*weights, f"x[c, {', '.join(seen)}]"]))
+    sizes = sides(out, rights) if all(factors) else ()
+    return Formula(f"y[c, {', '.join(PLACES[axes])}] = {value}", sizes=sizes)
+
+
+def _between(i: str, n: int, m: int, factor: float | None, *, aligned: bool) -> str:
+    """Where place i of m lies among n entries, both ends of either at the same place or the middles of their ends."""
+    if aligned:
+        return f"{i}·{n - 1} / {max(m - 1, 1)}"
+    at = f"({i} + 0.5) / {_exactly(factor)}" if factor else f"({i} + 0.5)·{n} / {m}"
+    return f"min(max({at} - 0.5, 0), {n - 1})"
+
+
+def _exactly(number: float) -> str:
+    """Short where nothing is lost by it: sizes are reckoned with it."""
+    return decimal(number) if float(decimal(number)) == number else repr(number)
 
 
 def _channel_shuffle(record: Record, _: int) -> Formula:
@@ -217,4 +279,5 @@ WINDOWS: Mapping[str, Rule] = {
     **dict.fromkeys(_ADAPTIVE, _adaptive),
     **dict.fromkeys(["constant_pad_nd", *_PADS], _pad),
     **dict.fromkeys([f"upsample_nearest{n}d" for n in (1, 2, 3)], _nearest),
+    **dict.fromkeys(["upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"], _linear),
 }

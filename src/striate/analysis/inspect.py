@@ -12,8 +12,9 @@ from torch.nn.parameter import is_lazy
 from striate.analysis.account import rows_of, totals_of
 from striate.analysis.advice import advice_for
 from striate.analysis.batch import without_batch
+from striate.analysis.costs import uncounted
 from striate.analysis.misfit import MisfitError, explained
-from striate.analysis.summary import Summary
+from striate.analysis.summary import Row, Summary
 from striate.analysis.trace import Trace, run
 from striate.base.errors import ConfigError
 from striate.base.operations import Shape, written
@@ -96,6 +97,12 @@ def _dtype(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()), torch.float32)
 
 
+def _uncounted(rows: Sequence[Row]) -> list[str]:
+    """A note on what multiplies and is not in the MACs, if there is any."""
+    names = uncounted(record.name for row in rows for record in row.records)
+    return [f"MACs leave out {', '.join(names)}, which multiply by an algorithm of their own"] if names else []
+
+
 @dataclass(frozen=True, slots=True)
 class _Observer:
     """Runs one network on inputs of one shape."""
@@ -115,6 +122,7 @@ class _Observer:
             notes.append("it gives no tensor: nothing was found that depends on what it is for")
         trained = self._training(device, batch_size, notes)
         rows = rows_of(one, trained, self.model, self.input_shape)
+        notes += _uncounted(rows)
         input_bytes = torch.empty(self.input_shape, dtype=self.dtype, device="meta").nbytes
         totals = totals_of(
             rows,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from striate.analysis.field import Field, still
+from striate.analysis.field import Field, merged, still
 
 View = tuple[int, tuple[int, ...], tuple[int, ...]]  # offset, sizes, strides
 
@@ -82,7 +82,7 @@ class Ledger:
         memory = self._enter(tensor, 0)
         for view, old in memory.views.items():
             if view != own:
-                memory.views[view] = _touched(view, old, known)
+                memory.views[view] = _touched(view, old, own, known)
         memory.views[own] = known
 
     def _enter(self, tensor: Tensor, size: int) -> _Memory:
@@ -125,8 +125,38 @@ def _of_all(memory: _Memory, tensor: Tensor) -> Known:
     return known
 
 
-def _touched(view: View, old: Known, new: Known) -> Known:
-    return _united(old, new, view[1])
+def _touched(view: View, old: Known, written: View, new: Known) -> Known:
+    """What is known of a view when another of the same memory has been written over: each entry may be old or new."""
+    places = _placed(written, view)
+    if places is None or new.field is None:
+        return _united(old, new, view[1])
+    field = new.field
+    for dim, (start, step) in enumerate(places):
+        field = field.lengthened(dim, start, view[1][dim], step=step)
+    both = field if old.field is None else merged([old.field, field], view[1])
+    parts = [dim for dim, (n, m) in enumerate(zip(written[1], view[1], strict=True)) if n != m]
+    moves = any(atom.moves for one in (field, old.field) if one for dim in parts for atom in one.dims[dim])
+    return Known(both.bound() if moves else both, old.makers | new.makers)
+
+
+def _placed(part: View, view: View) -> list[tuple[int, int]] | None:
+    """Where the entries of one view stand in another, as first and step along each dimension; None if not so."""
+    (begin, sizes, steps), (origin, room, strides) = part, view
+    if len(sizes) != len(room) or begin < origin:
+        return None
+    left, starts = begin - origin, [0] * len(room)
+    for dim in sorted(range(len(room)), key=lambda dim: -strides[dim]):
+        if room[dim] > 1 and strides[dim] > 0:
+            starts[dim] = min(left // strides[dim], room[dim] - 1)
+            left -= starts[dim] * strides[dim]
+    places = []
+    for dim, first in enumerate(starts):
+        step = steps[dim] // max(strides[dim], 1) if sizes[dim] > 1 else 1
+        inside = first + (sizes[dim] - 1) * step < room[dim]
+        if not inside or step < 1 or (sizes[dim] > 1 and step * strides[dim] != steps[dim]):
+            return None
+        places.append((first, step))
+    return None if left else places
 
 
 def _united(a: Known, b: Known, shape: tuple[int, ...]) -> Known:

@@ -111,7 +111,7 @@ def _field(row: Row, input_shape: Shape) -> str:
     """The picture of the receptive field, with the key to its boxes."""
     if not row.sights:
         return ""
-    if all(one.status == "whole input" for one in row.sights):
+    if all(one.everything for one in row.sights):
         key = "every output may depend on the whole input"
     else:
         key = (

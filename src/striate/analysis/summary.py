@@ -22,10 +22,11 @@ class Sight:
 
     Args:
         receptive_field: from the first pixel that it depends on to the last; may be larger than the input.
-        jump: from an output to its neighbour; 0 where no output has a neighbour along this axis.
+        jump: from an output to its neighbour; 0 where no output has a neighbour along this axis, or where nothing
+            narrower than the whole input is known of any.
         start: the first pixel that the first output sees; below 0 in the padding.
         after: pixels that the last output sees past the end of the input.
-        status: "exact"; "bound", it may see less; "whole input", no output is confined to a part of it.
+        status: "exact"; "bound", it may see less; "whole input", every output depends on all of it.
     """
 
     receptive_field: int
@@ -39,20 +40,26 @@ class Sight:
         """The effective padding: pixels before the input that the first output sees (Araujo et al. 2019)."""
         return -self.start
 
+    @property
+    def everything(self) -> bool:
+        """Whether an output sees, or may see, the whole input, wherever it lies."""
+        return self.jump == 0 and self.start <= 0 <= self.after
+
 
 def sight_of(field_: Field, axis: int, size: int) -> Sight:
     """What the entries of a tensor see along one axis of an input of `size` pixels."""
+    field_ = field_.walked(axis)
     one, jump = field_.intervals[axis], field_.jumps()[axis]
     ways = [atom.jumps[axis] * (atom.size - 1) for dim in field_.dims for atom in dim]
     forth, back = sum(max(0, way) for way in ways), sum(min(0, way) for way in ways)
     covers = one.low + forth <= 0 and one.high + back >= size - 1  # wherever the entry lies
     if covers and (jump == 0 or not one.exact):
-        return Sight(size, 0, 0, 0, "whole input")
+        return Sight(size, 0, 0, 0, "whole input" if one.exact else "bound")
     return Sight(
         receptive_field=floor(one.high - one.low) + 1,
         jump=_plain(jump),
-        start=ceil(one.low + back),
-        after=floor(one.high + forth) - (size - 1),
+        start=ceil(one.low),
+        after=floor(one.high + forth + back) - (size - 1),
         status="exact" if one.exact else "bound",
     )
 
@@ -76,6 +83,7 @@ class Row:
         macs: multiply-accumulates.
         connections: weights and biases, each as often as it is used.
         activation_bytes: memory that the output takes; 0 for another view of the same numbers.
+        moved_bytes: of all numbers that go in and come out, views and copies alike.
         saved_bytes: what training keeps of it for the backward pass.
         weight_bytes: memory of parameters and buffers, counted once.
         sights: for each axis of the input, what an output sees.
@@ -94,6 +102,7 @@ class Row:
     macs: int
     connections: int
     activation_bytes: int
+    moved_bytes: int
     saved_bytes: int
     weight_bytes: int
     sights: tuple[Sight, ...]

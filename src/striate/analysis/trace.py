@@ -116,6 +116,7 @@ class Trace:
             inside=call,
             inputs=tuple(tuple(tensor.shape) for tensor in flowing),
             sources=self._makers(tensors),
+            moved_bytes=sum(tensor.numel() * tensor.element_size() for tensor in flowing),
             before=self._field(flowing[0]) if flowing else None,
         )
 
@@ -125,6 +126,7 @@ class Trace:
         if not outputs or not (unit.layer or is_shown(unit)):
             return
         self.units.append(unit)
+        unit.moved_bytes += outputs[0].numel() * outputs[0].element_size()
         makers = frozenset((len(self.units) - 1,))
         own = rule_of(unit.layer) if unit.layer else None
         for tensor in outputs:

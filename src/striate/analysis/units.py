@@ -1,6 +1,7 @@
 """The rows of an analysis as they arise: a layer's call, or a function's call outside of any layer."""
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class Unit:
         records: its operations.
         parameters: names of the parameters it uses, where it is no layer.
         output_bytes: memory of its own that the output takes.
+        moved_bytes: of all numbers that go in and come out.
         saved_bytes: what is kept for the backward pass.
         sample_inputs: shapes of what goes in for one sample.
         sample_output: the shape of what comes out for one sample.
@@ -52,6 +54,7 @@ class Unit:
     records: list[Record] = field(default_factory=list)
     parameters: list[str] = field(default_factory=list)
     output_bytes: int = 0
+    moved_bytes: int = 0
     saved_bytes: int = 0
     sample_inputs: tuple[Shape, ...] = ()
     sample_output: Shape = ()
@@ -66,12 +69,13 @@ def is_layer(module: nn.Module) -> bool:
 
 
 def is_shown(unit: Unit) -> bool:
-    """Whether a function's call is worth a row: it computes, or changes the number of axes."""
+    """Whether a function's call is worth a row: it computes, copies into more, or changes the number of axes."""
     if not unit.sources and not unit.parameters:
         return False
     names = {record.name for record in unit.records}
+    repeats = "clone" in names and prod(unit.output) > prod(unit.inputs[0])
     reshapes = bool(names & VIEWS) and len(unit.output) != len(unit.inputs[0])
-    return reshapes or bool(names - SILENT - VIEWS)
+    return reshapes or repeats or bool(names - SILENT - VIEWS)
 
 
 def kind_of(module: nn.Module) -> str:
