@@ -59,7 +59,7 @@ class Branches(Operation):
     """The same input through several rows of operations, which then meet.
 
     Args:
-        branches: at least one; an empty row is the identity, the shortcut of a residual block.
+        branches: at least one; an empty row beside others is the identity, the shortcut of a residual block.
         join: "concatenate", side by side along the channels (inception), or "add", number on number (residual).
     """
 
@@ -70,6 +70,9 @@ class Branches(Operation):
     def __post_init__(self) -> None:
         one_of(self.kind, "join", self.join, JOINS)
         positive(self.kind, "branches", len(self.branches))
+        if self.branches == ((),):
+            fix = "write operations into it, or leave it out"
+            raise ConfigError(self.kind, "a single branch", "of at least one operation", got="an empty one", fix=fix)
 
     def shape(self, x: Shape) -> Shape:
         """The shape where the branches have met."""
@@ -84,15 +87,27 @@ class Branches(Operation):
         got = " and ".join(written(end) for end in ends)
         if self.join == "add":
             if len(set(ends)) > 1:
-                same = len({end[1:] for end in ends}) == 1
-                how = f"conv {ends[0][0]} 1x1 sets the channels" if same else 'padding "same" keeps the size'
-                fix = f"end every branch with {written(ends[0])}: {how}"
-                raise ConfigError(self.kind, "the branches to add", "of one shape", got=got, fix=fix)
+                raise ConfigError(self.kind, "the branches to add", "of one shape", got=got, fix=self._alike(ends))
             return ends[0]
         if len({end[1:] for end in ends}) > 1:
             fix = 'stride all branches alike and keep the size within them, with padding "same"'
             raise ConfigError(self.kind, "the branches to concatenate", "alike but for channels", got=got, fix=fix)
         return sum(end[0] for end in ends), *ends[0][1:]
+
+    def _alike(self, ends: list[Shape]) -> str:
+        """What gives one shape to branches that end with several."""
+        if len({end[1:] for end in ends}) > 1:
+            return 'keep the size within them with padding "same", and stride all branches alike'
+        shortcut = next((end for end, row in zip(ends, self.branches, strict=True) if not row), None)
+        if shortcut is None:
+            return f"end every branch with {_channels(ends[0])}"
+        other = _channels(next(end for end in ends if end != shortcut))
+        return f"end the row with {_channels(shortcut)}, or put {other} into the empty one: add(row | {other})"
+
+
+def _channels(x: Shape) -> str:
+    """The operation that brings any channels to those of a shape and keeps its size, as one writes it."""
+    return f"conv {x[0]} {written((1,) * (len(x) - 1))}" if len(x) > 1 else f"linear {x[0]}"
 
 
 @dataclass(frozen=True, slots=True)

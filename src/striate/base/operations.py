@@ -156,7 +156,8 @@ class PReLU(Operation):
     def shape(self, x: Shape) -> Shape:
         """The same."""
         if self.num_parameters not in (1, x[0]):
-            raise self.refuse(f"of {self.num_parameters} channels", x, f"use num_parameters 1 or {x[0]}")
+            several = f" or {x[0]}" if x[0] > 1 else ""
+            raise self.refuse(f"of {self.num_parameters} channels", x, f"use num_parameters 1{several}")
         return x
 
     def parameters(self, x: Shape) -> Mapping[str, Shape]:  # noqa: ARG002

@@ -41,8 +41,8 @@ class Windowed(Operation):
         smaller = tuple(min(k, (n - 1) // d + 1) for k, n, d in zip(kernel, room, dilation, strict=True))
         padded = [f"pad {pad}"] if self.fits(x, "padding", pad) else []
         shrunk = [f"a {written(smaller)} kernel"] if self.fits(x, "kernel_size", smaller) else []
-        known = ", ".join(padded + shrunk)
-        fix = f"{f'use {known}' if known else 'give it a larger input'}, or drop one pooling before it"
+        known = "".join(f"{way}, " for way in padded + shrunk)
+        fix = f"{f'use {known}or ' if known else ''}give it a larger map: a larger input, or less pooling"
         must = f"at least as large as the {written(kernel)} kernel{spread}"
         raise ConfigError(self.kind, "the map", must, got=f"{written(x)}{bordered}", fix=fix)
 
