@@ -86,7 +86,7 @@ def test_lenet5_has_the_parameters_of_the_paper():
     ],
 )
 def test_options_reach_their_fields(text, operation):
-    assert only(text) == operation
+    assert parse(text, (4, 32, 32)) == Network((4, 32, 32), (operation,))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,28 @@ def test_options_reach_their_fields(text, operation):
 )
 def test_torchs_spelling_and_the_usual_ones_are_accepted(torchs, ours):
     assert only(torchs) == only(ours)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shape"),
+    [
+        ("conv 6 3x3 stride 2x2 pad 1:1x1 dilation 1x1", "conv 6 3 stride 2 pad 1", (4, 9, 9)),
+        ("conv 6 3x pad 1x", "conv 6 3 pad 1:1", (4, 9)),
+        ("deconv 6 3x3x3 output_pad 0x0x0", "deconv 6 3", (4, 5, 5, 5)),
+        ("maxpool 2x2 stride 2", "maxpool 2", (4, 9, 9)),
+        ("add(avgpool 3 stride 3x3 | maxpool 3x3)", "add(avgpool 3x3 | maxpool 3 stride 3)", (4, 9, 9)),
+        ("adaptiveavgpool 1x1", "globalavgpool", (4, 9, 9)),
+    ],
+)
+def test_two_ways_to_write_a_network_are_equal(one, other, shape):
+    assert parse(one, shape) == parse(other, shape)
+    assert write(parse(one, shape)) == write(parse(other, shape))
+    assert parse(one, shape).steps == parse(other, shape).steps
+
+
+@pytest.mark.parametrize("text", ["conv 6 3x4", "conv 6 3 pad 0:1x1", "maxpool 2 stride 2x3", "conv 6 3 pad 1:0x1:0"])
+def test_what_differs_by_axis_or_side_stays(text):
+    assert write(parse(text, (4, 9, 9))) == f"input 4x9x9, {text.replace('6 3 ', '6 3x3 ')}"
 
 
 def test_spaces_lines_and_comments_mean_nothing():

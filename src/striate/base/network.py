@@ -8,7 +8,7 @@ named by its place, its kind, what it gets and what would do.  Places count from
 them.  What a text notation parses to, the engines run and the analysis explains is this.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
@@ -128,7 +128,7 @@ class Step:
 
 
 def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
-    """The operations of a row in order, each with its shapes; branches come after their own operations.
+    """The operations of a row in order, canonical, each with its shapes; branches come after their own operations.
 
     Raises:
         ShapeError: an operation that does not fit, by its place and kind.
@@ -138,16 +138,24 @@ def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
     for number, operation in enumerate(operations):
         place = f"{prefix}{number}"
         if isinstance(operation, Branches):
-            ends = []
+            ends, rows = [], []
             for index, branch in enumerate(operation.branches):
                 inner = list(walk(branch, x, f"{place}.{index}."))
                 yield from inner
                 ends.append(inner[-1].output if inner else x)
+                rows.append(_outer(inner, f"{place}.{index}."))
             y = _placed(place, operation, x, partial(operation.joined, ends))
+            operation = Branches(tuple(rows), operation.join)
         else:
             y = _placed(place, operation, x, partial(operation.shape, x))
+            operation = operation.canonical(x)
         yield Step(place, operation, x, y)
         x = y
+
+
+def _outer(steps: Iterable[Step], prefix: str = "") -> Operations:
+    """The operations of a row itself, without those within its branches."""
+    return tuple(step.operation for step in steps if "." not in step.place.removeprefix(prefix))
 
 
 def _placed(place: str, operation: Operation, x: Shape, rule: Callable[[], Shape]) -> Shape:
@@ -181,7 +189,7 @@ class Network:
 
     Args:
         input_shape: of one sample: (C, H, W), (C, W), (C, D, H, W) or (F,).
-        operations: in order.
+        operations: in order; kept canonical, so that two ways to write one network are equal.
 
     Raises:
         ShapeError: an operation does not fit, with the value that would.
@@ -207,6 +215,7 @@ class Network:
         if len(steps) + sum(len(s.operation.branches) for s in steps if isinstance(s.operation, Branches)) > MOST:
             raise _too_many()
         object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "operations", _outer(steps))
 
     def shapes(self) -> tuple[Shape, ...]:
         """The shape after every operation of the outer row."""

@@ -105,6 +105,10 @@ class Operation:
         """What is kept from step to step without being learnt."""
         return {}
 
+    def canonical(self, x: Shape) -> "Operation":  # noqa: ARG002 - those with sizes need it
+        """The same operation as a network keeps it, of the several ways to say it; x is an input that fits."""
+        return self
+
     def refuse(self, must: str, x: Shape, fix: str) -> ConfigError:
         """The error for an input of shape x."""
         return ConfigError(self.kind, "the input", must, got=written(x), fix=fix)
