@@ -71,6 +71,68 @@ def test_pictures_need_not_be_square(striate):
     assert "64x32x48" in out
 
 
+@pytest.mark.parametrize(
+    ("text", "shape", "expected"),
+    [
+        ("linear 10", "784", 7840),
+        ("conv 6 3, relu", "1x64", 62 * 6 * 3),
+        ("conv 6 3, relu", "3x40x60", 38 * 58 * 6 * 3 * 9),
+        ("conv 6 3, relu", "2x4x5x6", 2 * 3 * 4 * 6 * 2 * 27),
+    ],
+)
+def test_a_text_is_told_for_an_input_of_any_shape(striate, text, shape, expected):
+    assert macs(striate, text, "--input", shape) == expected
+
+
+def test_channels_reach_the_builder_of_a_picture_that_is_not_square(striate):
+    code, _, err = striate("inspect", "lenet5", "--input", "3x32x40")
+    assert code == 2
+    assert "features.0  Conv2d  6x28x36" in err
+
+
+NUMBERS = """
+import sys, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=3):
+        super().__init__()
+        self.scale = torch.linspace(0, 1, 3)[2]BUILT
+        self.body = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        print("within")
+        RUN
+        return self.body(x)
+"""
+
+
+@pytest.mark.parametrize(("built", "run"), [(".item()", ""), ("", "assert self.scale.item() == 1")])
+def test_a_file_that_needs_numbers_is_built_with_them(striate, tmp_path, built, run):
+    (tmp_path / "net.py").write_text(NUMBERS.replace("BUILT", built).replace("RUN", run))
+    code, out, err = striate("inspect", "net.py:Net", "--input", "4", "--json")
+    assert code == 0
+    assert "within" in err
+    assert json.loads(out)["totals"]["parameters"] == 15
+
+
+@pytest.mark.parametrize(("built", "run"), [("; sys.exit(0)", ""), ("", "sys.exit(0)")])
+def test_a_file_that_exits_is_told_with_its_line(striate, tmp_path, built, run):
+    (tmp_path / "net.py").write_text(NUMBERS.replace("BUILT", built).replace("RUN", run))
+    code, out, err = striate("inspect", "net.py:Net", "--input", "4")
+    assert (code, out) == (2, "")
+    assert f"net.py, line {8 if built else 13}: " in err
+    assert "got SystemExit: 0" in err
+
+
+@pytest.mark.parametrize("name", ["lenet5.zip", "text.zip", "runs/lenet5"])
+def test_a_run_or_bundle_that_is_none_is_a_fault_of_the_model(striate, tmp_path, name):
+    (tmp_path / "text.zip").write_text("no archive")
+    code, _, err = striate("inspect", name)
+    assert code == 4
+    assert name in err
+
+
 def test_equations_and_every_row_are_told_when_asked_for(striate):
     _, out, _ = striate("inspect", "lenet5", "--equations")
     assert "MACs 117,600 = 28·28·6·(1·5·5)" in out
@@ -93,6 +155,22 @@ def test_pictures_and_the_page_are_written(striate, tmp_path):
     assert "dL/dw" not in (tmp_path / "graph.svg").read_text()
 
 
+def test_only_files_that_hold_markup_are_replaced(striate, tmp_path):
+    (tmp_path / "notes.svg").write_text("Dear diary")
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "old.svg").write_text("<svg/>")
+    (tmp_path / "link.svg").symlink_to("old.svg")
+    for name, said in (("notes.svg", "holds something else"), ("folder.svg", "got the folder folder.svg")):
+        code, out, err = striate("inspect", "perceptron", "--graph", name)
+        assert (code, out) == (2, "")
+        assert said in err
+    assert (tmp_path / "notes.svg").read_text() == "Dear diary"
+    assert striate("inspect", "perceptron", "--graph", "link.svg", "--drawing", "old.svg")[0] == 2
+    assert striate("inspect", "perceptron", "--graph", "link.svg")[0] == 0
+    assert (tmp_path / "link.svg").is_symlink()
+    assert "Linear" in (tmp_path / "old.svg").read_text()
+
+
 REFUSED = [
     (["lenet5", "--graph", "graph.png"], "--graph must be a file that ends in .svg, got 'graph.png'"),
     (["lenet5", "--drawing", "drawing"], "--drawing must be a file that ends in .svg"),
@@ -106,7 +184,13 @@ REFUSED = [
     (["lenet5", "--input", "1x16x16"], "image_size must be >= 20 pixels, got 16"),
     (["lenet5", "--classes", "1"], "num_classes must be >= 2, got 1"),
     (["lenet5", "--batch-size", "0"], "batch_size must be a whole number >= 1, got 0"),
-    (["lenet6"], "lenet5"),
+    (["lenet6"], "Fix: try lenet5"),
+    (["nonsense"], "Fix: choose one of these, or write a network as in: conv"),
+    (["nofile.py"], "Fix: write FILE.py:NAME; paths are taken from"),
+    (["lenet5", "--input", "32"], "lenet5: the input must be of 3 axes, such as 1x32x32, got 32"),
+    (["lenet5", "--graph", ""], "--graph must be a file that ends in .svg, got no name"),
+    (["lenet5", "--graph", "a.svg", "--drawing", "./a.svg"], "--drawing must be another file than --graph"),
+    (["input 1x28x28, relu", "--input", "3x28x28"], "the input must be 3x28x28 here, got 1x28x28"),
     (["lenet5", "--input", "1x32x40"], "the last axis of the input must be 400 features, got 560"),
 ]
 

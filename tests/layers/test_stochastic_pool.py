@@ -55,6 +55,11 @@ def test_a_negative_activation_names_the_fix():
         draw(StochasticPool2d(2), -X)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_tensors_without_numbers_have_none_to_refuse(training):
+    assert StochasticPool2d(2).train(training)(X.to("meta")).shape == (6, 3, 2, 2)
+
+
 def test_a_signal_is_pooled_as_a_picture_of_one_row():
     x = X[:, :, :1]
     one, two = draw(StochasticPool1d(2, 1), x[:, :, 0]), draw(StochasticPool2d((1, 2), 1), x)

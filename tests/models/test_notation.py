@@ -86,7 +86,7 @@ def test_lenet5_has_the_parameters_of_the_paper():
     ],
 )
 def test_options_reach_their_fields(text, operation):
-    assert only(text) == operation
+    assert parse(text, (4, 32, 32)) == Network((4, 32, 32), (operation,))
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,33 @@ def test_options_reach_their_fields(text, operation):
         ("ChannelShuffle 2", "shuffle 2"),
         ("Concatenate( | ReLU)", "cat( | relu)"),
         ("CONV 6 3X3 SAME", "conv 6 3x3 same"),
+        ("1×(conv 6 3×3 pad 1×1)", "conv 6 3x3 pad 1x1"),
     ],
 )
 def test_torchs_spelling_and_the_usual_ones_are_accepted(torchs, ours):
     assert only(torchs) == only(ours)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shape"),
+    [
+        ("conv 6 3x3 stride 2x2 pad 1:1x1 dilation 1x1", "conv 6 3 stride 2 pad 1", (4, 9, 9)),
+        ("conv 6 3x pad 1x", "conv 6 3 pad 1:1", (4, 9)),
+        ("deconv 6 3x3x3 output_pad 0x0x0", "deconv 6 3", (4, 5, 5, 5)),
+        ("maxpool 2x2 stride 2", "maxpool 2", (4, 9, 9)),
+        ("add(avgpool 3 stride 3x3 | maxpool 3x3)", "add(avgpool 3x3 | maxpool 3 stride 3)", (4, 9, 9)),
+        ("adaptiveavgpool 1x1", "globalavgpool", (4, 9, 9)),
+    ],
+)
+def test_two_ways_to_write_a_network_are_equal(one, other, shape):
+    assert parse(one, shape) == parse(other, shape)
+    assert write(parse(one, shape)) == write(parse(other, shape))
+    assert parse(one, shape).steps == parse(other, shape).steps
+
+
+@pytest.mark.parametrize("text", ["conv 6 3x4", "conv 6 3 pad 0:1x1", "maxpool 2 stride 2x3", "conv 6 3 pad 1:0x1:0"])
+def test_what_differs_by_axis_or_side_stays(text):
+    assert write(parse(text, (4, 9, 9))) == f"input 4x9x9, {text.replace('6 3 ', '6 3x3 ')}"
 
 
 def test_spaces_lines_and_comments_mean_nothing():
@@ -138,7 +161,7 @@ def test_a_network_survives_its_text(draw_network, data):
     [
         *(Conv(2, (3,)), Conv(2, 3, (1,), (0,)), Conv(2, 3, padding=((1, 0),)), Conv(2, 3, padding="valid")),
         *(MaxPool(2, 2), MaxPool((2,)), LpPool(10**300, 2), BatchNorm(1e-300), Activation("leaky_relu", -1e22)),
-        *(Activation("leaky_relu", 1), Branches(((),)), Branches(((), ()), "add"), Branches(((), (RELU,)), "add")),
+        *(Activation("leaky_relu", 1), Branches(((), ()), "add"), Branches(((), (RELU,)), "add")),
     ],
 )
 def test_odd_spellings_survive_too(operation):
@@ -173,13 +196,14 @@ FAULTS = [
     ("conv 6", "6", "conv must be followed by out_channels and kernel_size, got conv 6.*as in: conv 32 3x3"),
     ("linear", "linear", "followed by out_features, got linear.*as in: linear 10"),
     ("conv 6 5 stride", "stride", "stride must be followed by a size such as 3.*got nothing"),
-    ("conv six 5", "six", "conv: an option must be one of"),
+    ("conv six 5", "six", "out_channels must be a whole number such as 32, got 'six'"),
     ("conv 6.5 5", "6.5", "out_channels must be a whole number such as 32, got '6.5'"),
     ("conv -6 5", "-6", "out_channels must be a whole number such as 32, got '-6'"),
     ("conv 6 5y5", "5y5", "kernel_size must be a size such as 3, or 3x5"),
     ("conv 6 5 pad 1:2:3", "1:2:3", "padding must be pixels such as 1, 1x2"),
     ("dropout 5x5", "5x5", "p must be a number such as 0.5"),
-    ("dropout nan", "nan", "dropout: an option must be left out"),
+    ("dropout nan", "nan", "p must be a number such as 0.5, got 'nan'"),
+    ("dropout 0.5 fast", "fast", "dropout: an option must be left out"),
     ("dropout 1.5", "1.5", "p must be a probability"),
     ("conv 6 5 3", "3", "number of its values must be 2 .*got '3' besides"),
     ("conv 6 5 same full", "full", "padding must be said once, got same and full"),
@@ -188,6 +212,7 @@ FAULTS = [
     ("maxpool 0", "maxpool", ">= 1 on every axis, got 0"),
     ("relu,, tanh", ", tanh", "what stands beside a comma must be an operation"),
     ("relu,", "", "what stands beside a comma must be an operation, got the end"),
+    ("relu,# x", "", "what stands beside a comma must be an operation, got the end"),
     (", relu", ", relu", "what stands beside a comma must be an operation"),
     ("add(relu) tanh", "tanh", "a comma must be between two operations, got 'tanh'.*put a comma before 'tanh'"),
     ("relu | tanh", "| tanh", r"a bar must be within brackets.*concat\( \| \)"),
@@ -200,6 +225,10 @@ FAULTS = [
     ("2(relu)", "2", r"write how often and x, as in: 2x\("),
     ("2x(relu | tanh)", "2x", "what is repeated must be one row"),
     ("residual(relu | tanh)", "residual", r"residual must be of one row, got 2.*write add\("),
+    ("residual()", "residual", r"residual must be of at least one operation, got an empty bracket"),
+    ("relu, add( )", "add", r"add must be of at least one operation.*as in: add\("),
+    ("concat()", "concat", r"concat must be of at least one operation"),
+    ("5×5 3", "5×5 3", "one that is known, got '5x5'"),
     ("residual", "residual", r"residual must be followed by its bracket.*write residual\("),
     ("add 2(relu)", "add", "add must be followed by its bracket"),
     ("cocnat(relu)", "cocnat", r"did you mean concat\?"),

@@ -157,9 +157,11 @@ def test_a_faulty_file_is_told_with_its_line(write, source, said):
 
 def test_a_file_that_is_not_there_names_the_nearest(write, tmp_path):
     write(NET)
-    with pytest.raises(ConfigError, match=r"nett\.py must be a file that can be read.*\n  Fix: did you mean net\.py\?"):
+    with pytest.raises(
+        ConfigError, match=r"nett\.py must be a file that can be read.*\n  Fix: did you mean net\.py:Net\?"
+    ):
         build(f"{tmp_path}/nett.py:Net")
-    with pytest.raises(ConfigError, match="check the path, which is taken from"):
+    with pytest.raises(ConfigError, match="Fix: paths are taken from"):
         build(f"{tmp_path}/elsewhere/x.py:Net")
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(ConfigError, match="got Is a directory"):

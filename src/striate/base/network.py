@@ -8,7 +8,7 @@ named by its place, its kind, what it gets and what would do.  Places count from
 them.  What a text notation parses to, the engines run and the analysis explains is this.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
@@ -59,7 +59,7 @@ class Branches(Operation):
     """The same input through several rows of operations, which then meet.
 
     Args:
-        branches: at least one; an empty row is the identity, the shortcut of a residual block.
+        branches: at least one; an empty row beside others is the identity, the shortcut of a residual block.
         join: "concatenate", side by side along the channels (inception), or "add", number on number (residual).
     """
 
@@ -70,6 +70,9 @@ class Branches(Operation):
     def __post_init__(self) -> None:
         one_of(self.kind, "join", self.join, JOINS)
         positive(self.kind, "branches", len(self.branches))
+        if self.branches == ((),):
+            fix = "write operations into it, or leave it out"
+            raise ConfigError(self.kind, "a single branch", "of at least one operation", got="an empty one", fix=fix)
 
     def shape(self, x: Shape) -> Shape:
         """The shape where the branches have met."""
@@ -84,15 +87,27 @@ class Branches(Operation):
         got = " and ".join(written(end) for end in ends)
         if self.join == "add":
             if len(set(ends)) > 1:
-                same = len({end[1:] for end in ends}) == 1
-                how = f"conv {ends[0][0]} 1x1 sets the channels" if same else 'padding "same" keeps the size'
-                fix = f"end every branch with {written(ends[0])}: {how}"
-                raise ConfigError(self.kind, "the branches to add", "of one shape", got=got, fix=fix)
+                raise ConfigError(self.kind, "the branches to add", "of one shape", got=got, fix=self._alike(ends))
             return ends[0]
         if len({end[1:] for end in ends}) > 1:
             fix = 'stride all branches alike and keep the size within them, with padding "same"'
             raise ConfigError(self.kind, "the branches to concatenate", "alike but for channels", got=got, fix=fix)
         return sum(end[0] for end in ends), *ends[0][1:]
+
+    def _alike(self, ends: list[Shape]) -> str:
+        """What gives one shape to branches that end with several."""
+        if len({end[1:] for end in ends}) > 1:
+            return 'keep the size within them with padding "same", and stride all branches alike'
+        shortcut = next((end for end, row in zip(ends, self.branches, strict=True) if not row), None)
+        if shortcut is None:
+            return f"end every branch with {_channels(ends[0])}"
+        other = _channels(next(end for end in ends if end != shortcut))
+        return f"end the row with {_channels(shortcut)}, or put {other} into the empty one: add(row | {other})"
+
+
+def _channels(x: Shape) -> str:
+    """The operation that brings any channels to those of a shape and keeps its size, as one writes it."""
+    return f"conv {x[0]} {written((1,) * (len(x) - 1))}" if len(x) > 1 else f"linear {x[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +128,7 @@ class Step:
 
 
 def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
-    """The operations of a row in order, each with its shapes; branches come after their own operations.
+    """The operations of a row in order, canonical, each with its shapes; branches come after their own operations.
 
     Raises:
         ShapeError: an operation that does not fit, by its place and kind.
@@ -123,16 +138,24 @@ def walk(operations: Operations, x: Shape, prefix: str = "") -> Iterator[Step]:
     for number, operation in enumerate(operations):
         place = f"{prefix}{number}"
         if isinstance(operation, Branches):
-            ends = []
+            ends, rows = [], []
             for index, branch in enumerate(operation.branches):
                 inner = list(walk(branch, x, f"{place}.{index}."))
                 yield from inner
                 ends.append(inner[-1].output if inner else x)
+                rows.append(_outer(inner, f"{place}.{index}."))
             y = _placed(place, operation, x, partial(operation.joined, ends))
+            operation = Branches(tuple(rows), operation.join)
         else:
             y = _placed(place, operation, x, partial(operation.shape, x))
+            operation = operation.canonical(x)
         yield Step(place, operation, x, y)
         x = y
+
+
+def _outer(steps: Iterable[Step], prefix: str = "") -> Operations:
+    """The operations of a row itself, without those within its branches."""
+    return tuple(step.operation for step in steps if "." not in step.place.removeprefix(prefix))
 
 
 def _placed(place: str, operation: Operation, x: Shape, rule: Callable[[], Shape]) -> Shape:
@@ -166,7 +189,7 @@ class Network:
 
     Args:
         input_shape: of one sample: (C, H, W), (C, W), (C, D, H, W) or (F,).
-        operations: in order.
+        operations: in order; kept canonical, so that two ways to write one network are equal.
 
     Raises:
         ShapeError: an operation does not fit, with the value that would.
@@ -192,6 +215,7 @@ class Network:
         if len(steps) + sum(len(s.operation.branches) for s in steps if isinstance(s.operation, Branches)) > MOST:
             raise _too_many()
         object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "operations", _outer(steps))
 
     def shapes(self) -> tuple[Shape, ...]:
         """The shape after every operation of the outer row."""

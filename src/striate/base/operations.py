@@ -105,6 +105,10 @@ class Operation:
         """What is kept from step to step without being learnt."""
         return {}
 
+    def canonical(self, x: Shape) -> "Operation":  # noqa: ARG002 - those with sizes need it
+        """The same operation as a network keeps it, of the several ways to say it; x is an input that fits."""
+        return self
+
     def refuse(self, must: str, x: Shape, fix: str) -> ConfigError:
         """The error for an input of shape x."""
         return ConfigError(self.kind, "the input", must, got=written(x), fix=fix)
@@ -156,7 +160,8 @@ class PReLU(Operation):
     def shape(self, x: Shape) -> Shape:
         """The same."""
         if self.num_parameters not in (1, x[0]):
-            raise self.refuse(f"of {self.num_parameters} channels", x, f"use num_parameters 1 or {x[0]}")
+            several = f" or {x[0]}" if x[0] > 1 else ""
+            raise self.refuse(f"of {self.num_parameters} channels", x, f"use num_parameters 1{several}")
         return x
 
     def parameters(self, x: Shape) -> Mapping[str, Shape]:  # noqa: ARG002

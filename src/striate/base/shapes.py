@@ -31,13 +31,15 @@ def per_axis(name: str, value: Size, dims: int, *, where: str, minimum: int = 1)
     Raises:
         ConfigError: no integers, another count than `dims`, or a number below `minimum` or above `LIMIT`.
     """
-    fix = f"give one integer, or {dims} in the order {', '.join(spatial_names(dims))}"
+    must, fix = f"1 or {dims} integers", f"give one integer, or {dims} in the order {', '.join(spatial_names(dims))}"
+    if dims == 1:
+        must, fix = "1 integer", "give one integer"
     try:
         values = tuple(map(index, value if isinstance(value, Iterable) else (value,) * dims))
     except TypeError:
-        raise ConfigError(where, name, f"1 or {dims} integers", got=repr(value), fix=fix) from None
+        raise ConfigError(where, name, must, got=repr(value), fix=fix) from None
     if len(values) != dims:
-        raise ConfigError(where, name, f"1 or {dims} integers", got=value, fix=fix)
+        raise ConfigError(where, name, must, got=value, fix=fix)
     if min(values) < minimum:
         raise ConfigError(where, name, f">= {minimum} on every axis", got=value, fix=f"use {minimum} or more")
     if max(values) > LIMIT:

@@ -4,11 +4,11 @@ Input (C, *spatial) with 1, 2 or 3 spatial axes; the rank is the input's.  The s
 rules of padding in `padding.py`; this file gives them names, and errors that say what would fit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import gcd
 from sys import float_info
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from striate.base.errors import ConfigError
 from striate.base.operations import Number, Operation, Shape, divisors, one_of, positive, written
@@ -41,10 +41,15 @@ class Windowed(Operation):
         smaller = tuple(min(k, (n - 1) // d + 1) for k, n, d in zip(kernel, room, dilation, strict=True))
         padded = [f"pad {pad}"] if self.fits(x, "padding", pad) else []
         shrunk = [f"a {written(smaller)} kernel"] if self.fits(x, "kernel_size", smaller) else []
-        known = ", ".join(padded + shrunk)
-        fix = f"{f'use {known}' if known else 'give it a larger input'}, or drop one pooling before it"
+        known = "".join(f"{way}, " for way in padded + shrunk)
+        fix = f"{f'use {known}or ' if known else ''}give it a larger map: a larger input, or less pooling"
         must = f"at least as large as the {written(kernel)} kernel{spread}"
         raise ConfigError(self.kind, "the map", must, got=f"{written(x)}{bordered}", fix=fix)
+
+    def canonical(self, x: Shape) -> Operation:  # noqa: ARG002 - a kernel needs it
+        """One number where all axes have the same."""
+        values = {own.name: getattr(self, own.name) for own in fields(self)}  # type: ignore[arg-type]  # the same
+        return replace(self, **{name: _alike(value) for name, value in values.items()})  # type: ignore[type-var]
 
     def fits(self, x: Shape, name: str, value: Size) -> bool:
         """Whether the operation has that field, and takes x with that value in it."""
@@ -57,8 +62,20 @@ class Windowed(Operation):
         return True
 
 
+class Kernels(Windowed):
+    """A convolution, either way."""
+
+    kernel_size: Size
+
+    def canonical(self, x: Shape) -> Operation:
+        """One number where all axes have the same, but for the kernel: the shape of its weights."""
+        kernel = per_axis("kernel_size", self.kernel_size, len(x) - 1, where=self.kind)
+        plain: Any = super().canonical(x)
+        return replace(plain, kernel_size=kernel) if len(kernel) > 1 else plain
+
+
 @dataclass(frozen=True, slots=True)
-class Conv(Windowed):
+class Conv(Kernels):
     """Convolution; options as in `calculus/conv.py`.
 
     Args:
@@ -109,7 +126,7 @@ class Conv(Windowed):
 
 
 @dataclass(frozen=True, slots=True)
-class ConvTranspose(Windowed):
+class ConvTranspose(Kernels):
     """Transposed convolution; `padding` is what is taken away at each side, the options torch's."""
 
     kind: ClassVar[str] = "conv_transpose"
@@ -145,6 +162,14 @@ class ConvTranspose(Windowed):
 
 class Pool(Windowed):
     """A pooling: every channel by itself, one number a window."""
+
+    kernel_size: Size
+    stride: Size | None
+
+    def canonical(self, x: Shape) -> Operation:
+        """One number where all axes have the same; no stride where it is the kernel's, as it then is anyway."""
+        plain: Any = super().canonical(x)
+        return replace(plain, stride=None) if plain.stride == plain.kernel_size else plain
 
     def pooled(
         self,
@@ -256,6 +281,14 @@ class AdaptiveMaxPool(AdaptivePool):
     """The largest number of each window."""
 
     kind: ClassVar[str] = "adaptive_max_pool"
+
+
+def _alike(value: Any) -> Any:
+    """A field: of sizes or (before, after) pairs one number where all are that number, else a tuple."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    entries = tuple(_alike(entry) for entry in value)
+    return entries[0] if len(set(entries)) == 1 and not isinstance(entries[0], tuple) else entries
 
 
 def _axes(

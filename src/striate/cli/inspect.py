@@ -10,6 +10,8 @@ import typer
 from striate.base.errors import ConfigError
 from striate.base.files import write
 
+SVG, HTML = (".svg",), (".html", ".htm")  # the endings of what is written
+
 
 def inspect(
     model: Annotated[
@@ -49,8 +51,7 @@ def inspect(
       striate inspect googlenet --graph googlenet.svg --html googlenet.html
       striate inspect runs/digits-lenet5 --json
     """  # noqa: D301 - \b is click's mark for text that is not rewrapped
-    _check_files({"--graph": graph, "--drawing": drawing}, (".svg",))
-    _check_files({"--html": html}, (".html", ".htm"))
+    _check_files(graph, drawing, html)
     _check_together(backward=backward and graph is None, in_words=as_json and (equations or every))
     from striate.cli.subject import subject
 
@@ -69,18 +70,39 @@ def inspect(
     typer.echo("\n\n".join(filter(None, texts)))
 
 
-def _check_files(files: dict[str, Path | None], endings: tuple[str, ...]) -> None:
-    """Refuse early what could not be written, or what would replace something of another kind."""
-    for option, path in files.items():
-        if path is None:
-            continue
-        if path.suffix.lower() not in endings:
-            must = f"a file that ends in {endings[0]}"
-            raise ConfigError("inspect", option, must, got=repr(str(path)), fix=f"for example network{endings[0]}")
-        if not path.parent.is_dir():
-            raise ConfigError("inspect", option, "in a folder that exists", got=path, fix=f"make {path.parent} first")
-        if not os.access(path.parent, os.W_OK):
-            raise ConfigError("inspect", option, "in a folder that can be written", got=path, fix="choose another")
+def _check_files(graph: Path | None, drawing: Path | None, html: Path | None) -> None:
+    """Refuse early files that cannot be written, and two in one place."""
+    for option, path, endings in (("--graph", graph, SVG), ("--drawing", drawing, SVG), ("--html", html, HTML)):
+        if path is not None:
+            _check_file(option, path, endings)
+    if graph is not None and drawing is not None and os.path.realpath(graph) == os.path.realpath(drawing):
+        fix = "give each a name of its own"
+        raise ConfigError("inspect", "--drawing", "another file than --graph", got=drawing, fix=fix)
+
+
+def _check_file(option: str, path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse early what could not be written, or what would replace something that is no picture and no page."""
+    if path.suffix.lower() not in endings:
+        must, got = f"a file that ends in {endings[0]}", repr(str(path)) if path.name else "no name"
+        raise ConfigError("inspect", option, must, got=got, fix=f"for example network{endings[0]}")
+    folder = Path(os.path.realpath(path)).parent  # a link is followed
+    if not folder.is_dir():
+        raise ConfigError("inspect", option, "in a folder that exists", got=path, fix=f"make {folder} first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError("inspect", option, "in a folder that can be written", got=path, fix="choose another")
+    if path.exists() and not path.is_file():
+        got = f"the folder {path}" if path.is_dir() else f"{path}, which is none"
+        raise ConfigError("inspect", option, "a file", got=got, fix="choose another name")
+    if path.is_file() and not _is_markup(path):
+        must, fix = "a new file, or one that holds markup", "choose another name, or remove that file"
+        raise ConfigError("inspect", option, must, got=f"{path}, which holds something else", fix=fix)
+
+
+def _is_markup(path: Path) -> bool:
+    """Whether a file is empty, or begins as SVG and HTML do."""
+    with path.open("rb") as file:
+        head = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return head.startswith(b"<") or not head
 
 
 def _check_together(*, backward: bool, in_words: bool) -> None:

@@ -76,8 +76,9 @@ def card(name: str) -> Card:
     meant = difflib.get_close_matches(name[:100], MODELS, n=1, cutoff=0.7)
     if is_text(name) or (not meant and len(name.split()) > 1):
         return text_card(name)
-    near = difflib.get_close_matches(name[:100], MODELS, n=3, cutoff=0.4) or ["lenet5"]
-    fix = f"try {' or '.join(near)}, or write a network as in: conv 6 5x5, relu, flatten, linear 10"
+    near = difflib.get_close_matches(name[:100], MODELS, n=3, cutoff=0.6)
+    known = f"try {' or '.join(near)}" if near else "choose one of these"
+    fix = f"{known}, or write a network as in: conv 6 5x5, relu, flatten, linear 10"
     raise ConfigError("model", "name", f"one of {', '.join(MODELS)}", got=name, fix=fix)
 
 

@@ -27,7 +27,6 @@ from striate.base.operations import (
     written,
 )
 from striate.base.padding import Pixels
-from striate.base.shapes import Size
 from striate.base.windowed import (
     AdaptiveMaxPool,
     AdaptiveMeanPool,
@@ -50,30 +49,6 @@ Made = TypeVar("Made")
 Teller = Callable[[Any, Shape], Operation]  # a layer and the shape of its input -> what it does
 
 
-def _size(value: Any) -> Size:
-    """One number where all axes have the same."""
-    sizes = tuple(value) if isinstance(value, tuple | list) else (value,)
-    return sizes[0] if len(set(sizes)) == 1 else sizes
-
-
-def _sides(value: Any) -> Any:
-    """The same for a padding, whose entries may be (before, after)."""
-    if isinstance(value, str | int):
-        return value
-    return _size(value) if all(isinstance(side, int) for side in value) else tuple(value)
-
-
-def _kernel(layer: Any) -> Size:
-    """The kernel as torch holds it: one number an axis, but for a single axis."""
-    size = layer.kernel_size
-    return tuple(size) if isinstance(size, tuple | list) and len(size) > 1 else _size(size)
-
-
-def _stride(layer: Any) -> Size | None:
-    """The stride of a pooling, None where it is the kernel's size."""
-    return None if layer.stride is None or _size(layer.stride) == _size(layer.kernel_size) else _size(layer.stride)
-
-
 def _only(layer: nn.Module, option: str, holds: bool, must: str, fix: str) -> None:
     """Refuse an option of torch's that the description does not have."""
     if not holds:
@@ -82,34 +57,34 @@ def _only(layer: nn.Module, option: str, holds: bool, must: str, fix: str) -> No
 
 def _conv(layer: Any, _: Shape) -> Operation:
     rule = getattr(layer, "rule", None)
-    options = _size(layer.dilation), layer.groups, layer.bias is not None, layer.padding_mode
-    padding = _sides(layer.padding if rule is None else rule)
+    options = layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode
+    padding = layer.padding if rule is None else rule
     flip = getattr(layer, "flip_kernel", False)
-    return Conv(layer.out_channels, _kernel(layer), _size(layer.stride), padding, *options, flip)
+    return Conv(layer.out_channels, layer.kernel_size, layer.stride, padding, *options, flip)
 
 
 def _conv_transpose(layer: Any, _: Shape) -> Operation:
     cut = getattr(layer, "cut", None)
-    padding: Pixels = _size(layer.padding)
+    padding: Pixels = layer.padding
     if cut is not None:
         padding = tuple((p + before, p + after) for p, (before, after) in zip(layer.padding, cut, strict=True))
-    options = _size(layer.output_padding), layer.groups, layer.bias is not None, _size(layer.dilation)
-    return ConvTranspose(layer.out_channels, _kernel(layer), _size(layer.stride), padding, *options)
+    options = layer.output_padding, layer.groups, layer.bias is not None, layer.dilation
+    return ConvTranspose(layer.out_channels, layer.kernel_size, layer.stride, padding, *options)
 
 
 def _max_pool(layer: Any, _: Shape) -> Operation:
     _only(layer, "return_indices", not layer.return_indices, "False", "leave it out")
-    return MaxPool(_kernel(layer), _stride(layer), _size(layer.padding), _size(layer.dilation), layer.ceil_mode)
+    return MaxPool(layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
 
 
 def _mean_pool(layer: Any, _: Shape) -> Operation:
     divisor = getattr(layer, "divisor_override", None)
     _only(layer, "divisor_override", divisor is None, "None", "leave it out")
-    return MeanPool(_kernel(layer), _stride(layer), _size(layer.padding), layer.ceil_mode, layer.count_include_pad)
+    return MeanPool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad)
 
 
 def _lp_pool(layer: Any, _: Shape) -> Operation:
-    return LpPool(layer.norm_type, _kernel(layer), _stride(layer), layer.ceil_mode)
+    return LpPool(layer.norm_type, layer.kernel_size, layer.stride, layer.ceil_mode)
 
 
 def _torchs_lp_pool(layer: Any, x: Shape) -> Operation:
@@ -120,7 +95,7 @@ def _torchs_lp_pool(layer: Any, x: Shape) -> Operation:
 
 
 def _stochastic_pool(layer: Any, _: Shape) -> Operation:
-    return StochasticPool(_kernel(layer), _stride(layer), layer.ceil_mode)
+    return StochasticPool(layer.kernel_size, layer.stride, layer.ceil_mode)
 
 
 def _adaptive(kind: type[AdaptiveMeanPool | AdaptiveMaxPool]) -> Teller:
@@ -129,7 +104,7 @@ def _adaptive(kind: type[AdaptiveMeanPool | AdaptiveMaxPool]) -> Teller:
         whole = None not in asked if isinstance(asked, tuple | list) else asked is not None
         _only(layer, "output_size", whole, "a number for every axis", "write the size out")
         _only(layer, "return_indices", not getattr(layer, "return_indices", False), "False", "leave it out")
-        return kind(_size(asked))
+        return kind(asked)
 
     return tell
 

@@ -193,9 +193,9 @@ def _bracket(text: str, item: Item, depth: int) -> list[Marked]:
     known = known_name(name)
     if known and len(item.words) == 1 and known.name in (*JOINS, RESIDUAL) and depth < DEPTH:
         rows = [_row(text, row, depth + 1) for row in item.rows]
-        if known.name == RESIDUAL and len(rows) == 1:
+        if known.name == RESIDUAL and len(rows) == 1 and rows[0]:
             return [_branches(item, [*rows, []], "add")]
-        if known.name in JOINS:
+        if known.name in JOINS and (len(rows) > 1 or rows[0]):
             return [_branches(item, rows, JOINS[known.name])]
     raise NotationError(text, item.at, _no_bracket(item, depth))
 
@@ -215,6 +215,9 @@ def _no_bracket(item: Item, depth: int) -> ConfigError:
             return ConfigError("", "branches", f"nested {DEPTH} deep at most", got="more", fix="put rows side by side")
         if len(item.words) > 1:
             return ConfigError("", name.name, "followed by its bracket", got=told, fix=f"write {name.name}( )")
+        if item.rows == ((),):
+            fix = f"write operations into it, as in: {name.name}(conv 16 3x3 same, relu)"
+            return ConfigError("", name.name, "of at least one operation", got="an empty bracket", fix=fix)
         fix = "write add(... | ...) for several rows"
         return ConfigError("", RESIDUAL, "of one row", got=len(item.rows), fix=fix)
     if item.words[0].text[0].isdigit():
@@ -301,15 +304,21 @@ class _Reader:
         return given
 
     def _value(self, own: str, word: Text | None, option: Text) -> Value:
-        kind: Kind = READERS[_types(self.word.operation)[own]]  # type: ignore[arg-type]  # a class has a hash
+        kind = self._kind(own)
         if word is None:
             fault = ConfigError(self.name, option.text, f"followed by {kind.told}", got="nothing", fix="add it")
             raise self._refused(option, fault)
         if len(word.text) > LONGEST or not fullmatch(kind.pattern, word.text.lower()):
-            got = repr(word.text if len(word.text) <= 40 else word.text[:40] + "...")
-            fault = ConfigError(self.name, own, kind.told, got=got, fix=f"write it as in: {self.word.example}")
-            raise self._refused(word, fault)
+            raise self._refused(word, self._no_value(own, word))
         return kind.read(word.text.lower())
+
+    def _kind(self, own: str) -> Kind:
+        return READERS[_types(self.word.operation)[own]]  # type: ignore[arg-type]  # a class has a hash
+
+    def _no_value(self, own: str, word: Text) -> ConfigError:
+        """Why a word is no value of a field."""
+        got = repr(word.text if len(word.text) <= 40 else word.text[:40] + "...")
+        return ConfigError(self.name, own, self._kind(own).told, got=got, fix=f"write it as in: {self.word.example}")
 
     def _stranger(self, word: Text, waiting: list[str]) -> ConfigError:
         """Why a word means nothing to this operation."""
@@ -324,6 +333,8 @@ class _Reader:
             return ConfigError(self.name, "the number of its values", must, got=f"{got} besides", fix=fix)
         option, sign, value = word.text[:LONGEST].partition("=")
         near = get_close_matches(known_option(option.lower()), options, n=1, cutoff=0.5)
+        if waiting and not near:
+            return self._no_value(waiting[0], word)
         meant = f"{near[0]} {value}" if near and sign and near[0] in self.word.options else near[0] if near else ""
         fix = f"did you mean {meant.strip()}?" if meant else f"write it as in: {self.word.example}"
         return ConfigError(self.name, "an option", f"one of {told}" if options else "left out", got=got, fix=fix)

@@ -96,8 +96,9 @@ def read_file(location: str) -> OwnFile:
     try:
         source = path.read_bytes()
     except OSError as error:
-        near = get_close_matches(path.name, [entry.name for entry in path.parent.glob("*.py")], n=1)
-        fix = f"did you mean {near[0]}?" if near else f"check the path, which is taken from {Path.cwd()}"
+        near = get_close_matches(path.name, [entry.name for entry in path.parent.glob("*.py") if entry.is_file()], n=1)
+        fix = "" if name else "write FILE.py:NAME; "
+        fix += f"did you mean {near[0]}:{name or 'NAME'}?" if near else f"paths are taken from {Path.cwd()}"
         raise ConfigError("model", str(path), "a file that can be read", got=error.strerror, fix=fix) from None
     if not name:
         names = re.findall(r"^(?:class|def) +([A-Za-z]\w*)", source.decode(errors="replace"), re.M)

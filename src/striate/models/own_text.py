@@ -77,13 +77,36 @@ def _settled(notation: Notation, usual: Options, given: Given) -> Options:
     channels = usual.in_channels if given.in_channels is None else given.in_channels
     size = usual.image_size if given.image_size is None else given.image_size
     asked = given.in_channels is not None or given.image_size is not None
-    network = notation.network((channels, size, size) if asked or notation.declared is None else None)
+    shape = (channels, size, size) if asked or notation.declared is None else None
+    network = _ending(notation, shape, given.num_classes)
     out = network.output_shape
-    if given.num_classes is not None and out != (given.num_classes,):
-        raise _other_output(notation, out, given.num_classes)
     if given.dropout is not None:
         _same_dropout(notation, network, given.dropout)
     return Options(num_classes=out[0] if len(out) == 1 else None, in_channels=channels, image_size=size)
+
+
+def text_network(text: str, shape: Shape | None, classes: int | None) -> Network:
+    """The network of a notation on samples of any shape.
+
+    Args:
+        text: the notation.
+        shape: of one sample; None: what the text says, or a grey picture of `SIZE` pixels a side.
+        classes: how many numbers must come out; None: what comes out.
+
+    Raises:
+        NotationError: the text is not understood, says another input or makes another output, or does not fit.
+    """
+    notation = read(text)
+    return _ending(notation, shape if shape or notation.declared else (GREY, SIZE, SIZE), classes)
+
+
+def _ending(notation: Notation, shape: Shape | None, classes: int | None) -> Network:
+    """The network on samples of a shape (None: the declared one), once its output is known to be the classes."""
+    network = notation.network(shape)
+    out = network.output_shape
+    if classes is not None and out != (classes,):
+        raise _other_output(notation, out, classes)
+    return network
 
 
 def _other_output(notation: Notation, out: Shape, classes: int) -> NotationError:

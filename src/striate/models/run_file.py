@@ -61,6 +61,20 @@ def guarded(path: Path, doing: str, call: Callable[..., Any], named: Mapping[str
         raise _fault(path, doing, error) from error
 
 
+@contextmanager
+def contained(path: Path, doing: str) -> Iterator[None]:
+    """Run the user's code among ours: what it prints goes to stderr, and an exit becomes an error; others pass.
+
+    Raises:
+        ConfigError: the user's code asks to exit.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise _fault(path, doing, error) from error
+
+
 def _fault(path: Path, doing: str, error: BaseException) -> ConfigError:
     """The error for people, at the last line of the user's that was running."""
     file, line = path, None

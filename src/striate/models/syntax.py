@@ -3,9 +3,9 @@
     row   = [item {"," item}]
     item  = words | words "(" row {"|" row} ")"
 
-Spaces and line breaks part words and mean nothing else; # begins a comment that ends with its line.  What the words
-mean is in `vocabulary.py` and `notation.py`.  The parser is lark's, LALR(1), which needs no stack of Python's, so that
-no depth of brackets ends it; what is beyond sense is refused before it begins.
+Spaces and line breaks part words and mean nothing else; # begins a comment that ends with its line; × is x.  What the
+words mean is in `vocabulary.py` and `notation.py`.  The parser is lark's, LALR(1), which needs no stack of Python's, so
+that no depth of brackets ends it; what is beyond sense is refused before it begins.
 """
 
 import re
@@ -131,7 +131,7 @@ def _parser() -> Any:
 
 def _told(plain: str, at: int) -> ConfigError:
     """Why nothing can stand at this place; brackets are known to match."""
-    found = plain[at : at + 1]
+    found = plain[at : at + 1].strip()
     before = plain[:at].rstrip()[-1:]
     if found == "(" and before in ("", ",", "|", "("):
         fix = "write what it does before it: 2x( ), residual( ), concat( | ) or add( | )"
@@ -156,7 +156,7 @@ def _bounded(text: str) -> str:
     if len(text) > LONGEST:
         fault = ConfigError("", "a text", f"of {LONGEST} characters at most", got=len(text), fix="describe less")
         raise NotationError("", 0, fault)
-    plain = re.sub(r"#[^\n]*", lambda comment: " " * len(comment[0]), text)
+    plain = re.sub(r"#[^\n]*", lambda comment: " " * len(comment[0]), text).replace("×", "x")
     _matched(text, plain)
     if max(plain.count(","), plain.count("|")) > MOST:
         fault = ConfigError("", "operations and branches", f"{MOST} at most", got="more", fix="describe less")
