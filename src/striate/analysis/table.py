@@ -7,6 +7,7 @@ from striate.analysis.columns import COUNT, START, USUAL, Column, filled
 from striate.analysis.numerals import short, size
 from striate.analysis.repeats import Line, each_row, lines_of
 from striate.analysis.summary import Summary, Totals
+from striate.base.marks import shown
 from striate.base.operations import written
 
 WIDTH = 120  # characters; a table that is wider for its names stays so
@@ -40,7 +41,7 @@ def _text(summary: Summary, lines: Sequence[Line], columns: Sequence[Column]) ->
     parts.append("\n".join(f"{name:<13}{text}" for name, text in figures(summary.totals)))
     said = [f"advice: {text}" for text in summary.advice] + [f"note: {text}" for text in summary.notes]
     parts += ["\n".join(line for text in said for line in wrap(text, WIDTH, subsequent_indent="  "))] if said else []
-    return "\n\n".join(parts)
+    return shown("\n\n".join(parts))
 
 
 def _rows(lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
