@@ -1,6 +1,7 @@
 """Scalable vector graphics as text: the few elements that our pictures are made of.
 
-Texts are escaped here and control characters shown as such, so that a module may have any name.  Places and lengths are in pixels, y downwards.
+Texts are escaped here and control characters shown as such, so that a module may have any name.  Places and lengths
+are in pixels, y downwards.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from striate.base.marks import shown
 Length = int | float  # pixels
 FONT = "ui-sans-serif, system-ui, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 BOLD = 1.12  # how much wider bold letters are
-_WIDTHS = {0.32: "ijlI.,'| ", 0.42: "frtJ()[]:;/-!", 0.8: "ABCDEFGHKLNOPQRSTUVXYZ&", 1.0: "mwMW@%=+<>…"}
+_WIDTHS = {0.34: "ijlI.,'| ", 0.42: "frtJ()[]:;/-!", 0.8: "ABCDEFGHKLNOPQRSTUVXYZ&", 1.0: "mwMW@%=+<>#^~…"}
 _ADVANCE = {mark: width for width, marks in _WIDTHS.items() for mark in marks}  # at least that of DejaVu Sans
 
 
