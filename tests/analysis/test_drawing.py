@@ -4,6 +4,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from tests.analysis.networks import Functional, Inception, ResNet, on_meta, signal, volume
 from torch import nn
 
@@ -81,6 +82,62 @@ def test_nothing_is_written_over_something_else():
         assert y != below or right <= left
     width = float(picture.get("width"))
     assert all(left >= 0 and right <= width for _, left, right in placed)
+
+
+def ways(picture):
+    return [one.get("d") for one in picture.iter(f"{SVG}path") if "way" in one.get("class")]
+
+
+def test_branches_stand_below_each_other_between_a_fork_and_a_join():
+    summary = inspect(Inception(), (16, 8, 8))
+    picture = ElementTree.fromstring(drawing(summary))
+    feet = {}
+    for g in picture.iter(f"{SVG}g"):
+        front = g.find(f"{SVG}rect")
+        name = summary.rows[int(g.get("data-row"))].name if g.get("data-row") else "input"
+        feet[name] = (float(front.get("x")), float(front.get("y")) + float(front.get("height")))
+    grounds = [feet[f"branch{n}.0"][1] for n in (1, 2, 3, 4)]
+    assert grounds == sorted(set(grounds))
+    for n in (2, 3, 4):
+        last = max(name for name in feet if name.startswith(f"branch{n}"))
+        assert feet[last][1] == feet[f"branch{n}.0"][1]
+        assert feet["input"][0] < feet[f"branch{n}.0"][0] < feet[last][0] < feet["cat"][0]
+    assert feet["input"][1] == feet["cat"][1] == pytest.approx(sum(grounds[::3]) / 2, abs=0.1)
+    assert sum("Q" in way for way in ways(picture)) == 2 * 4  # each branch is led to and from
+
+
+def test_a_shortcut_is_an_arc_over_its_block():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+
+        def forward(self, x):
+            return x + self.b(self.a(x))
+
+    arcs = [way for way in ways(ElementTree.fromstring(drawing(inspect(Residual(), (4, 8, 8))))) if "q" in way]
+    assert len(arcs) == 1
+
+
+def test_a_module_that_goes_on_in_the_next_line_is_open_there():
+    layers = [nn.Conv2d(8 + n, 9 + n, 1) for n in range(24)]
+    said = texts(ElementTree.fromstring(drawing(inspect(nn.Sequential(nn.Sequential(*layers)), (8, 8, 8)))))
+    marks = [text for text in said if text.strip("… ") == "0"]
+    assert marks == ["0 …", "… 0 …", "… 0"]
+
+
+def test_repetitions_say_whether_they_follow_or_stand_side_by_side():
+    class Split(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+
+        def forward(self, x):
+            return torch.cat([conv(x) for conv in self.convs], 1)
+
+    assert "3 side by side" in texts(ElementTree.fromstring(drawing(inspect(Split(), (4, 6, 6)))))
+    chain = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)))
+    assert "x 3" in texts(ElementTree.fromstring(drawing(inspect(chain, (4, 6, 6)))))
 
 
 def test_three_hundred_rows_are_few_blocks():

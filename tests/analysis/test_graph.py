@@ -20,6 +20,7 @@ from striate.analysis.inspect import inspect
 from striate.models.catalogue import build
 
 SVG = "{http://www.w3.org/2000/svg}"
+OUTPUT = 10**6
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -66,13 +67,19 @@ def summary(request):
 
 
 def boxes(picture):
-    """Row's number -> left, top, right, bottom; -1 is the input."""
+    """Row's number -> left, top, right, bottom; -1 is the input, OUTPUT the output."""
     found = {}
     for g in picture.iter(f"{SVG}g"):
         rect = g.find(f"{SVG}rect[@class='node']")
         if rect is not None:
             x, y, width, height = (float(rect.get(name)) for name in ("x", "y", "width", "height"))
-            found[int(g.get("data-row", -1))] = (x, y, x + width, y + height)
+            title = g.find(f"{SVG}title").text
+            found[int(g.get("data-row", {"input": -1, "output": OUTPUT}.get(title, -1)))] = (
+                x,
+                y,
+                x + width,
+                y + height,
+            )
     return found
 
 
@@ -100,9 +107,9 @@ def points(drawn):
 
 
 def at_the_edge_of(boxes_, point, side):
-    """The node whose top (1) or bottom (3) a point lies on; None for an arrow that leads out."""
+    """The node whose top (1) or bottom (3) a point lies on."""
     x, y = point
-    return next((n for n, box in boxes_.items() if box[0] <= x <= box[2] and abs(box[side] - y) < 0.2), None)
+    return next(n for n, box in boxes_.items() if box[0] <= x <= box[2] and abs(box[side] - y) < 0.2)
 
 
 def edges(picture, kind="edge"):
@@ -110,8 +117,7 @@ def edges(picture, kind="edge"):
     nodes = boxes(picture)
     first, last = (3, 1) if kind == "edge" else (1, 3)
     ends = [(points(drawn)[0], points(drawn)[-1]) for drawn in lines(picture, kind)]
-    found = {(at_the_edge_of(nodes, a, first), at_the_edge_of(nodes, b, last)) for a, b in ends}
-    return {edge for edge in found if edge[1] is not None}
+    return {(at_the_edge_of(nodes, a, first), at_the_edge_of(nodes, b, last)) for a, b in ends}
 
 
 def overlap(a, b):
@@ -119,12 +125,13 @@ def overlap(a, b):
 
 
 def unfolded(summary):
-    return {(source, number) for number, row in enumerate(summary) for source in row.sources}
+    taken = {(source, number) for number, row in enumerate(summary) for source in row.sources}
+    return taken | {(n, OUTPUT) for n in range(-1, len(summary.rows)) if n not in {source for source, _ in taken}}
 
 
 def test_the_picture_has_the_edges_of_the_network(summary):
     picture = ElementTree.fromstring(graph(summary))
-    assert sorted(boxes(picture)) == list(range(-1, len(summary.rows)))
+    assert sorted(boxes(picture)) == [*range(-1, len(summary.rows)), OUTPUT]
     assert edges(picture) == unfolded(summary)
 
 
@@ -195,7 +202,7 @@ def test_repeated_blocks_stand_once_in_a_frame():
     summary = inspect(on_meta(ResNet, (1, 4, 1, 1)), (3, 64, 64))
     picture = ElementTree.fromstring(graph(summary))
     shown = boxes(picture)
-    assert len(shown) - 1 == len(summary.rows) - 2 * 10  # three blocks of ten rows are one
+    assert len(shown) - 2 == len(summary.rows) - 2 * 10  # three blocks of ten rows are one
     labels = [text.text for text in picture.iter(f"{SVG}text")]
     assert "layer2.1-3  x 3" in labels
     assert "layer1.0" in labels
@@ -245,7 +252,7 @@ def test_branches_that_all_go_the_same_way_are_folded():
 
     found = folded(inspect(Split(), (4, 6, 6)).rows)
     assert found.edges == ((-1, 0), (0, 3))
-    assert found.frames[0].label == "x 3"
+    assert found.frames[0].label == "3 side by side"
 
 
 def parameters_told(summary):
@@ -281,11 +288,12 @@ def test_gradients_go_no_further_than_something_learns():
     model[0].requires_grad_(False)
     summary = inspect(model, (1, 9, 9))
     picture = ElementTree.fromstring(graph_with_gradients(summary))
-    assert edges(picture, "back") == {(4, 3), (3, 2)}
+    assert edges(picture, "back") == {(OUTPUT, 4), (4, 3), (3, 2)}
     backs = backwards(summary.rows)
     assert [bool(back) for back in backs] == [False, False, True, True, True]
-    assert backs[2].lines() == ["dL/dw 2x2x3x3, dL/db 2"]
-    assert backs[3].lines() == ["dL/dx 2x5x5: dL/dy where x > 0"]
+    assert str(backs[2]) == "dL/dw 2x2x3x3, dL/db 2"
+    assert str(backs[3]) == "dL/dx"
+    assert backs[3].way == "dL/dy where x > 0"
     assert len(lines(ElementTree.fromstring(graph(summary)), "back")) == 0
 
 
@@ -297,9 +305,41 @@ def test_every_way_back_is_a_way_there(summary):
 
 
 def told(picture):
-    """Rows that something before them or in them learns: those with a gradient written in their box."""
+    """Rows that something before them or in them learns, and the output: those with a gradient in their box."""
     groups = [g for g in picture.iter(f"{SVG}g") if g.get("data-row")]
-    return {int(g.get("data-row")) for g in groups if any(t.get("class") == "gradient" for t in g.iter(f"{SVG}text"))}
+    return {OUTPUT} | {
+        int(g.get("data-row")) for g in groups if any(t.get("class") == "gradient" for t in g.iter(f"{SVG}text"))
+    }
+
+
+def test_how_each_kind_comes_to_its_gradient_is_said_once():
+    summary = inspect(Inception(), (16, 8, 8))
+    said = [t.text for t in ElementTree.fromstring(graph_with_gradients(summary)).iter(f"{SVG}text")]
+    assert said.count("dL/dx of ReLU: dL/dy where x > 0") == 1
+    assert said.count("dL/dx of Conv2d: dL/dy spread by w, a transposed convolution") == 1
+    assert "dL/dx of cat: dL/dy cut into the pieces" in said
+    assert max(map(len, said)) < 100
+
+
+def test_the_edges_of_a_join_and_their_gradients_arrive_apart():
+    """Lines are 1.2 pixels thick; solid and dashed ones reach the join in turns."""
+    summary = inspect(Inception(), (16, 8, 8))
+    picture = ElementTree.fromstring(graph_with_gradients(summary))
+    top = boxes(picture)[len(summary.rows) - 1][1]
+    ends = [points(drawn)[-1] for drawn in lines(picture, "edge")] + [points(d)[0] for d in lines(picture, "back")]
+    arrivals = sorted(x for x, y in ends if abs(y - top) < 0.2)
+    assert len(arrivals) == 8
+    assert min(b - a for a, b in pairwise(arrivals)) > 6
+
+
+def test_branches_stand_straight():
+    """Nodes that follow on each other alone have their middles under each other, however wide they are."""
+    summary = inspect(Inception(), (16, 8, 8))
+    for draw in (graph, graph_with_gradients):
+        nodes = boxes(ElementTree.fromstring(draw(summary)))
+        for n in (1, 2, 3, 4):
+            middles = [sum(nodes[m][::2]) / 2 for m, row in enumerate(summary) if row.name.startswith(f"branch{n}")]
+            assert max(middles) - min(middles) < 0.2
 
 
 def test_a_layer_that_runs_again_adds_to_its_gradient():

@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -67,6 +68,34 @@ def test_the_totals_stand_below_with_their_conventions(lenet5):
 def test_it_fits_a_terminal(build_):
     text = str(inspect(on_meta(build_), (3, 224, 224)))
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def heads(text):
+    return text.split("\n\n")[1].splitlines()[0].split()
+
+
+@pytest.mark.parametrize("width", [110, 80, 64, 50])
+def test_on_a_narrow_terminal_columns_give_way_and_are_named(lenet5, width):
+    text = table(lenet5, width)
+    assert max(map(len, text.splitlines())) <= width
+    head = heads(text)
+    gone = [name for name in heads(table(lenet5)) if name not in head]
+    said = re.search(r"Left out, since a line has (\d+) characters: ([^.]*)\.", " ".join(text.split()))
+    assert (said[2].split(", ") if said else []) == gone
+    assert {"name", "parameters", "field"} <= set(head)
+
+
+def test_in_a_file_long_names_leave_out_the_start_alone():
+    model = nn.Sequential()
+    model.add_module("a_name_as_long_as_a_line" * 5, nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))
+    assert heads(table(inspect(model, (1, 8, 8)))) == "name kind output parameters MACs field jump".split()
+
+
+def test_only_a_terminal_has_a_width(lenet5, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert str(lenet5) == table(lenet5)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    assert str(lenet5) == table(lenet5, 60) != table(lenet5)
 
 
 def test_columns_stand_straight():

@@ -24,12 +24,10 @@ class Back:
     way: str
     shapes: tuple[Shape, ...]
 
-    def lines(self) -> list[str]:
-        """For a picture: `dL/dw 6x1x5x5, dL/db 6`, then `dL/dx 1x32x32: …`."""
-        said = [", ".join(f"dL/d{letter} {written(shape)}" for letter, shape in self.learnt)] if self.learnt else []
-        if self.way:
-            said.append(f"dL/dx {' and '.join(map(written, self.shapes))}: {self.way}")
-        return said
+    def __str__(self) -> str:
+        """For a picture: `dL/dx, dL/dw 6x1x5x5, dL/db 6`; dL/dx has the shapes of what comes in."""
+        learnt = [f"dL/d{letter} {written(shape)}" for letter, shape in self.learnt]
+        return ", ".join([*(["dL/dx"] if self.way else []), *learnt])
 
 
 def backwards(rows: Sequence[Row]) -> tuple[Back | None, ...]:

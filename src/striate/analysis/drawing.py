@@ -1,242 +1,123 @@
 """A picture of a network to scale: each map a block as high, as deep and as wide as it is in pixels and channels.
 
 Height and depth are the map's sides, width its channels; a vector is a bar.  What works number by number and leaves the
-size as it is lies as a thin coat on the block before it.  Below stand the shape, the kind, and the modules as brackets;
-above, how often a block of rows repeats.
+size as it is lies as a thin coat on the block before it.  Branches stand below each other between the block that they
+take from and the one that takes from them; a shortcut is an arc.  Below stand the shape, the kind, and the modules as
+brackets; above, how often a block of rows repeats.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
-from math import log2
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 
 from striate.analysis import svg
-from striate.analysis.families import COLOURS, caption, family
-from striate.analysis.repeats import Line, lines_of
+from striate.analysis.drawing_blocks import Part, blocks_of, chain_of, leaps, linked, members, shared_modules
+from striate.analysis.drawing_flow import GAP, LARGE, RAISED, SMALL, Flow, drawn, place, spans_of, top_of
+from striate.analysis.drawing_lines import broken
+from striate.analysis.drawing_scale import scales_of
+from striate.analysis.families import COLOURS, family
+from striate.analysis.graph_folding import folded
+from striate.analysis.repeats import Line, repetitions
 from striate.analysis.summary import Summary
 from striate.analysis.svg import Length
-from striate.base.operations import Shape, written
+from striate.base.operations import written
 
-TALLEST, WIDEST = 132, 64  # pixels of the largest side and of the most channels
-SMALLEST, BAR, COAT, SLANT = 3, 9, 4, 0.3
-GAP, MARGIN, LINE = 16, 16, 1120  # between blocks, around, and where a new line begins
+MARGIN = 24
 LEGEND = 640  # the least that a picture is broad
 LEVELS = 2  # of modules
-RANGE = 40  # sizes further apart than that are drawn by their logarithms
-LARGE, SMALL = 11, 10  # font sizes
 STYLE = (
     ".striate-picture{color:#1d1d1f}.striate-picture text{font-size:10px;fill:currentColor}"
     ".striate-picture .shape{font-size:11px;font-weight:600}.striate-picture .dim{opacity:.65}"
     ".striate-picture .rule{stroke:currentColor;stroke-opacity:.45;fill:none}"
+    ".striate-picture .way{stroke:currentColor;stroke-opacity:.6;fill:none;stroke-linejoin:round}"
+    ".striate-picture .broken{stroke-dasharray:2 2}"
     "@media (prefers-color-scheme:dark){.striate-picture{color:#e8e8ea}}"
 )
-
-Scale = Callable[[int], Length]
-Span = tuple[Length, Length]  # the left end and the right
-
-
-@dataclass(slots=True)
-class _Block:
-    """A map or vector, and the coats on it.
-
-    Args:
-        shape: of one sample.
-        caption: what makes it.
-        lines: the row that makes it and those that leave its size; none is the input.
-        place: the left lower corner of its front, once it has one.
-    """
-
-    shape: Shape
-    caption: str
-    lines: list[Line] = field(default_factory=list)
-    place: tuple[Length, Length] = (0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Scales:
-    """Pixels on the page for pixels of a map, for channels, and for numbers of a vector."""
-
-    side: Scale
-    channels: Scale
-    features: Scale
-    said: str
-
-    def box(self, shape: Shape) -> tuple[Length, Length, Length]:
-        """Width, height and depth on the page."""
-        if len(shape) < 2:
-            return BAR, self.features(shape[0] if shape else 1), 0
-        sides = shape[1:]
-        return self.channels(shape[0]), self.side(sides[-2] if len(sides) > 1 else sides[0]), self._depth(sides)
-
-    def _depth(self, sides: Shape) -> Length:
-        return SLANT * self.side(sides[-1]) if len(sides) > 1 else 0
 
 
 def drawing(summary: Summary) -> str:
     """The network as an SVG picture."""
-    lines = lines_of(summary.rows)
-    blocks = _blocks(summary.input_shape, lines)
-    scales = _scales([block.shape for block in blocks])
+    graph = folded(summary.rows)
+    blocks, links = blocks_of(summary.input_shape, graph)
+    flow = Flow(links, scales_of([block.drawn for block in blocks]), repetitions(graph.lines))
+    lines = broken(flow, chain_of(blocks, links))
     content: list[str] = []
-    y, broad = MARGIN + LARGE + 8.0, max(LEGEND, svg.width_of(scales.said, SMALL))
-    for line in _broken(blocks, scales):
-        repeated = any(one.count > 1 for block in line for one in block.lines)
-        y += (26 if repeated else 10) + max(_high(block, scales) for block in line)
-        content += _drawn_line(line, scales, y)
-        y += 34 + 18 * max(len(_modules(block)[:LEVELS]) for block in line)
-        broad = max(broad, sum(_room(block, scales) for block in line))
-    content += _legend(lines, scales, y + 12)
+    grounds: list[Length] = []
+    y: Length = MARGIN + LARGE + 8
+    for number, line in enumerate(lines):
+        grounds.append(y + 14 + flow.up(line))
+        place(flow, line, MARGIN, grounds[-1])
+        content += drawn(flow, line, MARGIN, grounds[-1])
+        y = grounds[-1] + flow.down(line) + 6
+        content += _brackets(flow, lines, number, y)
+        y += 18 * max(len(_modules(part)) for part in line)
+    content += _passages(flow, lines, grounds)
+    content += _legend(graph.lines, flow.scales.said, y + 16)
     title = f"{summary.title}, input {written(summary.input_shape)}"
     head = svg.text(MARGIN, MARGIN + LARGE, title, "shape", anchor="start")
-    size = (broad + 2 * MARGIN - GAP, y + 12 + 28 + MARGIN)
+    broad = max(LEGEND, svg.width_of(flow.scales.said, SMALL), *(flow.width(line) for line in lines))
+    size = (broad + 2 * MARGIN, y + 16 + 28 + MARGIN)
     return svg.picture(size, f"{title}, drawn to scale", STYLE, [head, *content])
 
 
-def _blocks(input_shape: Shape, lines: Sequence[Line]) -> list[_Block]:
-    blocks = [_Block(input_shape, "input")]
-    for line in lines:
-        shape, kind = line.row.output_shape, family(line.row)
-        coat = kind in ("activation", "normalisation", "join", "other") and not line.row.macs
-        if coat and shape == blocks[-1].shape and blocks[-1].lines and blocks[-1].lines[-1].count == line.count:
-            blocks[-1].lines.append(line)
-        else:
-            blocks.append(_Block(shape, caption(line.row), [line]))
-    return blocks
+def _modules(part: Part) -> tuple[str, ...]:
+    """The outermost modules around a part."""
+    return shared_modules(list(members(part)))[:LEVELS]
 
 
-def _scales(shapes: Sequence[Shape]) -> _Scales:
-    maps = [shape for shape in shapes if len(shape) > 1]
-    side, how = _scale([n for shape in maps for n in shape[1:]], TALLEST)
-    channels, wide = _scale([shape[0] for shape in maps], WIDEST)
-    features, long = _scale([shape[0] for shape in shapes if len(shape) == 1], TALLEST)
-    said = [f"height and depth: sides of a map, {how}", f"width: channels, {wide}"] if maps else []
-    if any(len(shape) == 1 for shape in shapes):
-        said.append(f"bars: numbers of a vector, {long}")
-    if any(len(shape) > 3 for shape in shapes):
-        said.append("of three axes the first is written, not drawn")
-    return _Scales(side, channels, features, "; ".join(said))
-
-
-def _scale(sizes: Sequence[int], most: Length) -> tuple[Scale, str]:
-    """Linear where the sizes are near enough to each other; 1 has no side to speak of."""
-    largest = max(sizes, default=1)
-    least = min((n for n in sizes if n > 1), default=1)
-    if largest <= RANGE * least:
-        return lambda n: max(SMALLEST, most * n / largest), "to scale"
-    return lambda n: SMALLEST + (most - SMALLEST) * log2(n) / log2(largest), "logarithmic"
-
-
-def _room(block: _Block, scales: _Scales) -> Length:
-    """How much of a line a block takes, with what is written below it."""
-    width, _, depth = scales.box(block.shape)
-    drawn = width + depth + COAT * max(len(block.lines) - 1, 0)
-    said = max(svg.width_of(written(block.shape), LARGE), svg.width_of(block.caption, SMALL))
-    return max(drawn, said) + GAP
-
-
-def _high(block: _Block, scales: _Scales) -> Length:
-    """How far a block rises."""
-    return sum(scales.box(block.shape)[1:])
-
-
-def _broken(blocks: Sequence[_Block], scales: _Scales) -> Iterator[list[_Block]]:
-    """The blocks line by line."""
-    line: list[_Block] = []
-    taken = 0.0
-    for block in blocks:
-        room = _room(block, scales)
-        if line and taken + room > LINE:
-            yield line
-            line, taken = [], 0.0
-        line.append(block)
-        taken += room
-    yield line
-
-
-def _drawn_line(line: Sequence[_Block], scales: _Scales, y: Length) -> Iterator[str]:
-    """Blocks that stand on y, with what is written above and below."""
-    x, spans = float(MARGIN), []
-    for block in line:
-        room = _room(block, scales)
-        width, _, depth = scales.box(block.shape)
-        drawn = width + depth + COAT * max(len(block.lines) - 1, 0)
-        block.place = (x + (room - GAP - drawn) / 2, y)
-        yield _drawn(block, scales)
-        centre = x + (room - GAP) / 2
-        spans.append((x, x + room - GAP))
-        yield svg.text(centre, y + 14, written(block.shape) or "1", "shape")
-        yield svg.text(centre, y + 26, block.caption, "dim")
-        x += room
-    yield from _brackets(line, spans, y + 34)
-    yield from _repeats(line, spans, scales, y)
-
-
-def _drawn(block: _Block, scales: _Scales) -> str:
-    """A cuboid in slanted projection: the front as wide as the channels, top and side going back."""
-    width, height, depth = scales.box(block.shape)
-    x, y = block.place
-    slices: list[str] = []
-    for order, line in enumerate(block.lines or [None]):
-        colour = COLOURS[family(line.row)] if line else COLOURS["input"]
-        across = width if order == 0 else COAT
-        faces = [svg.rectangle(x, y - height, across, height, f'fill="{colour}"')]
-        if depth:
-            top = [(x, y - height), (x + depth, y - height - depth)]
-            top += [(x + across + depth, y - height - depth), (x + across, y - height)]
-            faces += [svg.polygon(top, f'fill="{colour}"'), svg.polygon(top, 'fill="#fff" fill-opacity=".4"')]
-        if depth and order == max(len(block.lines) - 1, 0):
-            side = [(x + across, y), (x + across, y - height)]
-            side += [(x + across + depth, y - height - depth), (x + across + depth, y - depth)]
-            faces += [svg.polygon(side, f'fill="{colour}"'), svg.polygon(side, 'fill="#000" fill-opacity=".25"')]
-        told = f"{line.name}: {caption(line.row)}, {written(line.row.output_shape)}" if line else "input"
-        row = f'data-row="{line.number}"' if line else ""
-        slices.append(svg.group(faces, title=told, attributes=row))
-        x += across
-    return "".join(slices)
-
-
-def _brackets(line: Sequence[_Block], spans: Sequence[Span], y: Length) -> Iterator[str]:
-    """The modules that blocks belong to, the outermost two."""
-    deepest = max(len(_modules(block)[:LEVELS]) for block in line)
+def _brackets(flow: Flow, lines: Sequence[Sequence[Part]], number: int, y: Length) -> Iterator[str]:
+    """The modules below a line, the outermost lowest; a bracket is open where its module goes on in another line."""
+    around = [_modules(part) for part in lines[number]]
+    before = _modules(lines[number - 1][-1]) if number else ()
+    behind = _modules(lines[number + 1][0]) if number + 1 < len(lines) else ()
+    spans = spans_of(flow, lines[number], MARGIN)
+    deepest = max(map(len, around))
     for level in range(1, deepest + 1):
         low = y + 18 * (deepest - level)
-        placed = zip((_modules(block)[:level] for block in line), spans, strict=True)
-        for modules, run in groupby(placed, key=lambda one: one[0]):
-            reach = [span for _, span in run]
-            if len(modules) < level:
-                continue
-            first, last = reach[0][0], reach[-1][1]
-            yield svg.path(f"M{svg.number(first)} {svg.number(low)}v3H{svg.number(last)}v-3", 'class="rule"')
-            named = svg.shortened(modules[-1], SMALL, last - first + GAP - 4)
-            yield svg.text((first + last) / 2, low + 13, named, "dim")
+        for modules, run in groupby(range(len(around)), key=lambda place: around[place][:level]):
+            places = list(run)
+            if len(modules) == level:
+                goes_on = places[-1] + 1 == len(around) and behind[:level] == modules
+                went_on = places[0] == 0 and before[:level] == modules
+                reach = (spans[places[0]][0], spans[places[-1]][1])
+                yield from _bracket(modules[-1], reach, low, (went_on, goes_on))
 
 
-def _modules(block: _Block) -> tuple[str, ...]:
-    """The modules around a block, from the outermost."""
-    if not block.lines:
-        return ()
-    return tuple(block.lines[0].name.split(".")[:-1])
+def _bracket(name: str, reach: tuple[Length, Length], y: Length, open_: tuple[bool, bool]) -> Iterator[str]:
+    """A line below a module, without an end where it is open there."""
+    left, right = reach
+    named = f"{'… ' if open_[0] else ''}{name}{' …' if open_[1] else ''}"
+    ends = ("h0" if open_[0] else "v3", "" if open_[1] else "v-3")
+    begin = y + 3 if open_[0] else y
+    way = f"M{svg.number(left)} {svg.number(begin)}{ends[0]}H{svg.number(right)}{ends[1]}"
+    yield svg.path(way, 'class="rule"')
+    yield svg.text((left + right) / 2, y + 13, svg.shortened(named, SMALL, right - left + GAP - 4), "dim")
 
 
-def _repeats(line: Sequence[_Block], spans: Sequence[Span], scales: _Scales, y: Length) -> Iterator[str]:
-    """How often the blocks of a repetition stand for themselves."""
-    placed = [(block, span) for block, span in zip(line, spans, strict=True) if block.lines]
-    for (_, count), run in groupby(placed, key=lambda one: (one[0].lines[0].block, one[0].lines[0].count)):
-        reach = list(run)
-        if count > 1:
-            first, last = reach[0][1][0], reach[-1][1][1]
-            top = y - max(_high(block, scales) for block, _ in reach) - 5
-            yield svg.path(f"M{svg.number(first)} {svg.number(top)}v-4H{svg.number(last)}v4", 'class="rule"')
-            yield svg.text((first + last) / 2, top - 7, f"x {count}", "shape")
+def _passages(flow: Flow, lines: Sequence[Sequence[Part]], grounds: Sequence[Length]) -> Iterator[str]:
+    """Where data pass from one line to the next, along the ground, and by name where they pass over something."""
+    at = {block.number: n for n, line in enumerate(lines) for part in line for block in members(part)}
+    for (line, ground), (behind, below) in pairwise(zip(lines, grounds, strict=True)):
+        if linked(line[-1], behind[0], flow.links):
+            end = spans_of(flow, line, MARGIN)[-1][1] + 2
+            yield svg.path(f"M{svg.number(end)} {svg.number(ground - RAISED)}h14", 'class="way broken"')
+            yield svg.path(f"M{MARGIN - 18} {svg.number(below - RAISED)}h14", 'class="way broken"')
+    for _, _, a, b in leaps([part for line in lines for part in line], flow.links):
+        if at[a.number] != at[b.number]:
+            x, y = top_of(flow, a, 3)
+            yield svg.path(f"M{svg.number(x)} {svg.number(y)}v-8", 'class="way"')
+            yield svg.text(x, y - 11, f"to {b.caption}", "dim")
+            x, y = top_of(flow, b, -3)
+            yield svg.path(f"M{svg.number(x)} {svg.number(y - 8)}v8m-3 -4l3 4l3 -4", 'class="way"')
+            yield svg.text(x, y - 11, f"from {a.caption}", "dim")
 
 
-def _legend(lines: Sequence[Line], scales: _Scales, y: Length) -> Iterator[str]:
+def _legend(lines: Sequence[Line], said: str, y: Length) -> Iterator[str]:
     """The colours that occur, and the scales."""
     kinds = {family(line.row) for line in lines}
-    x = float(MARGIN)
+    x: Length = MARGIN
     for kind, colour in COLOURS.items():
         if kind in kinds or kind == "input":
             yield svg.rectangle(x, y, 10, 10, f'fill="{colour}"')
             yield svg.text(x + 14, y + 9, kind, anchor="start")
             x += 14 + svg.width_of(kind, SMALL) + 18
-    yield svg.text(MARGIN, y + 28, scales.said, "dim", anchor="start")
+    yield svg.text(MARGIN, y + 28, said, "dim", anchor="start")

@@ -1,9 +1,10 @@
 """The computational graph as a picture: rows as nodes, tensors as edges, branches side by side.
 
 Data flows downwards.  Beside an edge stands the shape of one sample's tensor.  With gradients, dashed arrows lead back
-the way on which training needs dL/dy, and every node says what its backward step computes.
+the way on which training needs dL/dy, every node says of what its backward step gives the gradient, and the head how.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +20,8 @@ from striate.analysis.svg import Length
 from striate.analysis.trace import INPUT
 from striate.base.operations import Shape, written
 
-ROW, PAD, BETWEEN = 13, 7, 50  # pixels of a line of text, around it, and between layers
+ROW, PAD = 13, 7  # pixels of a line of text, and around it
+STRAIGHT, BENT, PORT = 36, 50, 28  # between layers, where all edges are straight or not; between edges that arrive
 MARGIN, BROADEST = 24, 260
 LARGE, SMALL = 11, 10
 ASIDE, SHAPE = 9, 19  # between an edge and its gradient's; below a node, for the shape beside the edge
@@ -43,16 +45,17 @@ _ARROWS = f"<defs>{_ARROW.format('on', 'currentColor')}{_ARROW.format('back', '#
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A box with its lines of text, each with the class that paints it."""
+    """A box with its lines of text, each with the class that paints it; `arrivals` have room side by side."""
 
     colour: str
     lines: tuple[tuple[str, str], ...]
     title: str
+    arrivals: int = 1
 
     @property
     def width(self) -> Length:
-        widest = max(svg.width_of(text, LARGE if kind == "name" else SMALL) for text, kind in self.lines)
-        return widest + 2 * PAD + 4
+        widest = max(svg.width_of(text, LARGE * svg.BOLD if kind == "name" else SMALL) for text, kind in self.lines)
+        return max(widest + 2 * PAD + 4, PORT * self.arrivals)
 
     @property
     def height(self) -> Length:
@@ -64,6 +67,8 @@ class _Drawing:
     """What has been laid out: nodes, where they are, and the top and bottom of every layer."""
 
     nodes: Mapping[int, _Node]
+    rows: Mapping[int, Row]
+    edges: Sequence[Edge]
     graph: Folded
     placed: Layout
     tops: Sequence[Length]
@@ -88,50 +93,69 @@ def graph_with_gradients(summary: Summary) -> str:
 
 
 def _picture(summary: Summary, backs: Mapping[int, Back]) -> str:
-    drawn = _laid_out(summary, backs)
+    said = list(_explained(summary, backs))
+    drawn = _laid_out(summary, backs, 34 + 14 * len(said))
     boxes = [drawn.box(node) for node in drawn.nodes]
     bends = list(drawn.placed.x.values())
     left = min([box[0] for box in boxes] + bends) - MARGIN
     right = max([box[2] for box in boxes] + bends) + MARGIN + 70  # shapes stand at the right of edges
     title = f"{summary.title}, input {written(summary.input_shape)}"
-    said = [title, *(["dashed: the way of the gradients in training"] if backs else [])]
-    right = max(right, left + 2 * MARGIN + max(svg.width_of(text, LARGE) for text in said))
+    heads = [svg.width_of(title, LARGE * svg.BOLD), *(svg.width_of(text, SMALL) for text in said)]
+    right = max(right, left + 2 * MARGIN + max(heads))
     content = [
-        *(
-            svg.text(left + MARGIN, 20 + 14 * n, text, "dim" if n else "name", anchor="start")
-            for n, text in enumerate(said)
-        ),
+        svg.text(left + MARGIN, 20, title, "name", anchor="start"),
+        *(svg.text(left + MARGIN, 34 + 14 * n, text, "dim", anchor="start") for n, text in enumerate(said)),
         *_frames(drawn),
         *_edges(drawn, summary, backs),
         *(_node(drawn, node) for node in drawn.nodes),
     ]
     moved = svg.group(content, attributes=f'transform="translate({svg.number(-left)} 0)"')
-    size = (right - left, drawn.bottoms[-1] + BETWEEN + 8)
+    size = (right - left, drawn.bottoms[-1] + MARGIN)
     return svg.picture(size, f"{title}, its graph", STYLE, [_ARROWS, moved])
 
 
-def _laid_out(summary: Summary, backs: Mapping[int, Back]) -> _Drawing:
+def _explained(summary: Summary, backs: Mapping[int, Back]) -> Iterator[str]:
+    """What the dashed arrows are, and how each kind of row comes to dL/dx."""
+    if backs:
+        yield "dashed: the way of the gradients in training, from dL/dy of the output"
+    kinds: dict[str, list[str]] = {}
+    for number, back in backs.items():
+        kind = summary.rows[number].kind
+        if back.way and kind not in kinds.setdefault(back.way, []):
+            kinds[back.way].append(kind)
+    yield from (f"dL/dx of {', '.join(names)}: {way}" for way, names in kinds.items())
+
+
+def _laid_out(summary: Summary, backs: Mapping[int, Back], y: Length) -> _Drawing:
+    """Everything at its place, from y on downwards."""
     shown = folded(summary.rows)
+    output = len(summary.rows)
+    inner = (INPUT, *(line.number for line in shown.lines))
+    edges = [*shown.edges, *((node, output) for node in inner if node not in {source for source, _ in shown.edges})]
+    arrivals = Counter(target for _, target in edges)
     nodes = {INPUT: _Node(COLOURS["input"], (("input", "name"),), "input")}
-    nodes |= {line.number: _of(line, backs.get(line.number)) for line in shown.lines}
-    placed = layout({node: one.width for node, one in nodes.items()}, shown.edges)
+    nodes |= {line.number: _of(line, backs.get(line.number), arrivals[line.number]) for line in shown.lines}
+    ending = [("output", "name"), *([("dL/dy", "gradient")] if backs else [])]
+    nodes[output] = _Node(COLOURS["input"], tuple(ending), "output", arrivals[output])
+    placed = layout({node: one.width for node, one in nodes.items()}, edges)
     tops: list[Length] = []
     bottoms: list[Length] = []
-    y: Length = 34 + 14 * bool(backs) + (18 if shown.frames else 0)
+    y += 18 if shown.frames else 0
     for layer in range(len(placed.layers)):
         tops.append(y)
         y += max(nodes[node].height for node, own in placed.layer.items() if own == layer)
         bottoms.append(y)
-        y += BETWEEN
-    return _Drawing(nodes, shown, placed, tops, bottoms)
+        y += STRAIGHT if placed.straight_below(layer, edges) else BENT
+    rows = {line.number: line.row for line in shown.lines}
+    return _Drawing(nodes, rows, edges, shown, placed, tops, bottoms)
 
 
-def _of(line: Line, back: Back | None) -> _Node:
+def _of(line: Line, back: Back | None, arrivals: int) -> _Node:
     name = svg.shortened(line.name, SMALL, BROADEST)
     lines = [(caption(line.row), "name"), *([(name, "dim")] if name != caption(line.row) else [])]
-    lines += [(text, "gradient") for text in (back.lines() if back else [])]
+    lines += [(str(back), "gradient")] if back else []
     told = f"{line.name}: {caption(line.row)}, {written(line.row.output_shape)}"
-    return _Node(COLOURS[family(line.row)], tuple(lines), told)
+    return _Node(COLOURS[family(line.row)], tuple(lines), told, arrivals)
 
 
 def _node(drawn: _Drawing, node: int) -> str:
@@ -143,39 +167,33 @@ def _node(drawn: _Drawing, node: int) -> str:
     ]
     box = svg.rectangle(left, top, right - left, bottom - top, 'rx="3" class="node"')
     mark = svg.rectangle(left, top, 5, bottom - top, f'fill="{one.colour}"')
-    row = f'data-row="{node}"' if node != INPUT else ""
+    row = f'data-row="{node}"' if node in drawn.rows else ""
     return svg.group([box, mark, *lines], title=one.title, attributes=row)
 
 
 def _edges(drawn: _Drawing, summary: Summary, backs: Mapping[int, Back]) -> Iterator[str]:
-    rows = {line.number: line.row for line in drawn.graph.lines}
     ports = _ports(drawn)
-    for edge in drawn.graph.edges:
+    for edge in drawn.edges:
         yield svg.path(_way(drawn, edge, ports[edge]), 'class="edge" marker-end="url(#striate-on)"')
         source, target = edge
-        if target in backs and backs[target].way and source in backs:
+        gradient = target not in drawn.rows or (target in backs and backs[target].way)
+        if gradient and source in backs:
             yield svg.path(_way_back(drawn, edge, ports[edge]), 'class="back" marker-end="url(#striate-back)"')
-        told = _seen(rows[target], rows, source, summary.input_shape)
+        told = _seen(drawn.rows, edge, summary.input_shape)
         if told is not None:  # the tensor has been given another shape on the way
-            yield svg.text(
-                ports[edge] + 5, drawn.tops[drawn.placed.layer[target]] - 5, written(told), "dim", anchor="start"
-            )
-    last = {source for source, _ in drawn.graph.edges}
-    gap = ASIDE + 5 if backs else 5
-    for node in drawn.nodes:
-        shape = summary.input_shape if node == INPUT else rows[node].output_shape
-        x, bottom = drawn.placed.at(node), drawn.box(node)[3]
-        if node not in last:
-            y = bottom + BETWEEN - 12
-            way = f"M{svg.number(x)} {svg.number(bottom)}V{svg.number(y)}"
-            yield svg.path(way, 'class="edge" marker-end="url(#striate-on)"')
-        yield svg.text(x + gap, bottom + 12, written(shape) or "1", "dim", anchor="start")
+            y = drawn.tops[drawn.placed.layer[target]] - 5
+            yield svg.text(ports[edge] + 5, y, written(told), "dim", anchor="start")
+    for node in (INPUT, *drawn.rows):
+        shape = summary.input_shape if node == INPUT else drawn.rows[node].output_shape
+        x, bottom = drawn.placed.at(node) + (ASIDE + 5 if backs else 5), drawn.box(node)[3]
+        yield svg.text(x, bottom + 12, written(shape) or "1", "dim", anchor="start")
 
 
-def _seen(row: Row, rows: Mapping[int, Row], source: int, input_shape: Shape) -> Shape | None:
+def _seen(rows: Mapping[int, Row], edge: Edge, input_shape: Shape) -> Shape | None:
     """The shape in which a row takes from another, where it is not the one that this gives."""
+    source, row = edge[0], rows.get(edge[1])
     given = input_shape if source == INPUT else rows[source].output_shape
-    if given in row.input_shapes or len(row.input_shapes) != 1 or len(row.sources) != 1:
+    if row is None or given in row.input_shapes or len(row.input_shapes) != 1 or len(row.sources) != 1:
         return None
     return row.input_shapes[0]
 
@@ -183,13 +201,13 @@ def _seen(row: Row, rows: Mapping[int, Row], source: int, input_shape: Shape) ->
 def _ports(drawn: _Drawing) -> dict[Edge, Length]:
     """Where each edge arrives at its target: side by side, in the order of what they come from."""
     into: dict[int, list[Edge]] = {}
-    for edge in drawn.graph.edges:
+    for edge in drawn.edges:
         into.setdefault(edge[1], []).append(edge)
     ports = {}
     for target, edges in into.items():
         edges.sort(key=lambda edge: drawn.placed.x[drawn.placed.route(edge)[-2]])
         middle = drawn.placed.at(target)
-        apart = min(28, (drawn.nodes[target].width - 12) / len(edges))
+        apart = min(PORT, (drawn.nodes[target].width - 12) / len(edges))
         for order, edge in enumerate(edges):
             ports[edge] = middle + apart * (order - (len(edges) - 1) / 2)
     return ports
@@ -250,12 +268,15 @@ def _around(drawn: _Drawing, frame: Frame) -> Box | None:
     first, last = (pick(drawn.placed.layer[node] for node in inside) for pick in (min, max))
     bends = [
         drawn.placed.x[place]
-        for edge in drawn.graph.edges
+        for edge in drawn.edges
         if edge[1] in inside
         for place in drawn.placed.route(edge)[1:-1]
         if first <= place[1] <= last
     ]
-    left, right = min([box[0] for box in boxes] + bends) - 10, max([box[2] for box in boxes] + bends) + 10
+    left, right = (
+        min([box[0] for box in boxes] + bends) - 10,
+        max([box[2] for box in boxes] + [x + ASIDE for x in bends]) + 10,
+    )
     top, bottom = min(box[1] for box in boxes) - 17, max(box[3] for box in boxes) + 6
     entry = min(drawn.placed.at(node) for node in inside if drawn.placed.layer[node] == first)
     wide = min(left, entry - 14 - svg.width_of(frame.label, SMALL))  # the label beside the edge that comes in

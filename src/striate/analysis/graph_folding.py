@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striate.analysis.families import family
-from striate.analysis.repeats import Line, each_row, lines_of, stands_for
+from striate.analysis.repeats import Line, each_row, lines_of, repetitions, stands_for
 from striate.analysis.summary import Row
 from striate.analysis.trace import INPUT
 
@@ -74,14 +74,15 @@ def _closed(rows: Sequence[Row], line: Line) -> bool:
 
 def _frames(lines: Sequence[Line]) -> tuple[Frame, ...]:
     """Modules in which branches join, and repeated blocks; of those with the same nodes one."""
+    often = repetitions(lines)
     found: dict[tuple[int, ...], str] = {}
     for line in lines:
         path = line.row.path
         if family(line.row) == "join" and path:
             nodes = tuple(one.number for one in lines if one.row.path == path or one.row.path.startswith(f"{path}."))
-            found[nodes] = line.name.rpartition(".")[0] + (f"  x {line.count}" if line.count > 1 else "")
+            found[nodes] = line.name.rpartition(".")[0] + (f"  {often[line.block]}" if line.count > 1 else "")
     for line in lines:
         if line.count > 1 and line.number == line.block.start:
-            found.setdefault(tuple(line.block), f"x {line.count}")
+            found.setdefault(tuple(line.block), often[line.block])
     ordered = sorted(found.items(), key=lambda one: -len(one[0]))
-    return tuple(Frame(label, nodes) for nodes, label in ordered if len(nodes) > 1 or label.startswith("x "))
+    return tuple(Frame(label, nodes) for nodes, label in ordered if len(nodes) > 1 or label in often.values())

@@ -9,7 +9,9 @@ place       as near to the neighbours as order and widths allow, by isotonic reg
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from itertools import accumulate, pairwise
+from statistics import median_high
 
 from striate.analysis.svg import Length
 
@@ -45,6 +47,12 @@ class Layout:
         source, target = edge
         bends = [(source, layer) for layer in range(self.layer[source], self.layer[target])]
         return [*bends, (target, self.layer[target])]
+
+    def straight_below(self, layer: int, edges: Iterable[Edge]) -> bool:
+        """Whether all edges lead straight down from a layer, one to each place below."""
+        steps = {step for edge in edges for step in pairwise(self.route(edge)) if step[0][1] == layer}
+        alone = len({lower for _, lower in steps}) == len(steps)
+        return alone and all(abs(self.x[upper] - self.x[lower]) < 1 for upper, lower in steps)
 
 
 def layout(widths: Mapping[int, Length], edges: Sequence[Edge]) -> Layout:
@@ -168,30 +176,53 @@ def _put(found: Layout, widths: Mapping[int, Length], above: Neighbours, below: 
             weights = [BEND if _is_bend(found, place) else NODE for place in layer]
             for place, x in zip(layer, _separated(wishes, weights, gaps[own]), strict=True):
                 found.x[place] = x
-    _straighten(found, gaps)
+    _straighten(found, gaps, above, below)
 
 
-def _straighten(found: Layout, gaps: Sequence[Sequence[Length]]) -> None:
-    """Bring the bends of an edge under each other where there is room for it."""
-    chains: dict[int, list[Place]] = defaultdict(list)
-    for layer in found.layers:
-        for place in layer:
-            if _is_bend(found, place):
-                chains[place[0]].append(place)
-    for chain in chains.values():
-        for x in sorted({found.x[place] for place in chain}, reverse=True):
-            if all(_fits(found, place, x, gaps[place[1]]) for place in chain):
-                found.x.update(dict.fromkeys(chain, x))
-                break
+def _straighten(found: Layout, gaps: Sequence[Sequence[Length]], above: Neighbours, below: Neighbours) -> None:
+    """Bring the bends of an edge under each other, and nodes that follow on each other alone, as near as they were.
+
+    Pushed to the right as far as the gaps ask for, and pushed to the left, all keep their gaps; so does the mean.
+    Where two such columns cross there is no order, and everything stays.
+    """
+    columns = _columns(found, above, below)
+    owner = {place: number for number, column in enumerate(columns) for place in column}
+    beside: dict[tuple[int, int], Length] = {}
+    for layer, gap in zip(found.layers, gaps, strict=True):
+        for (a, start), (b, end) in pairwise(zip(layer, gap, strict=True)):
+            pair = owner[a], owner[b]
+            beside[pair] = max(end - start, beside.get(pair, 0))
+    wishes = [median_high(found.x[place] for place in column) for column in columns]
+    try:
+        right = _pushed(wishes, beside)
+        left = _pushed([-x for x in wishes], {(b, a): gap for (a, b), gap in beside.items()})
+    except CycleError:
+        return
+    for column, x, other in zip(columns, right, left, strict=True):
+        found.x.update(dict.fromkeys(column, (x - other) / 2))
 
 
-def _fits(found: Layout, place: Place, x: Length, gaps: Sequence[Length]) -> bool:
-    """Whether a place may move to x without coming too near to its neighbours."""
-    layer = found.layers[place[1]]
-    at = layer.index(place)
-    left = at == 0 or found.x[layer[at - 1]] + gaps[at] - gaps[at - 1] <= x + 0.01
-    right = at + 1 == len(layer) or x + gaps[at + 1] - gaps[at] <= found.x[layer[at + 1]] + 0.01
-    return left and right
+def _pushed(wishes: Sequence[Length], beside: Mapping[tuple[int, int], Length]) -> list[Length]:
+    """The least places, no less than the wishes, at which each column is as far behind another as it must be."""
+    before: dict[int, dict[int, Length]] = {number: {} for number in range(len(wishes))}
+    for (a, b), gap in beside.items():
+        before[b][a] = gap
+    found = list(wishes)
+    for b in TopologicalSorter(before).static_order():
+        found[b] = max([wishes[b], *(found[a] + gap for a, gap in before[b].items())])
+    return found
+
+
+def _columns(found: Layout, above: Neighbours, below: Neighbours) -> list[list[Place]]:
+    """Places that follow on each other: on a node its one node below, or the bends that alone lead on from it."""
+    columns: dict[Place, list[Place]] = {}
+    for place in (place for layer in found.layers for place in layer):
+        before = above[place][0] if len(above[place]) == 1 else place
+        others = [other for other in below[before] if _is_bend(found, other) <= _is_bend(found, place)]
+        follows = before != place and others == [place]
+        columns[place] = columns[before] if follows else []
+        columns[place].append(place)
+    return [column for place, column in columns.items() if column[0] == place]
 
 
 def _gaps(layer: Sequence[Place], own: Mapping[int, int], widths: Mapping[int, Length]) -> list[Length]:

@@ -7,6 +7,7 @@ from striate.analysis.html_table import html_table
 from striate.analysis.repeats import lines_of
 from striate.analysis.summary import Summary
 from striate.analysis.table import CONVENTIONS, figures
+from striate.base.marks import shown
 from striate.base.operations import written
 
 STYLE = """
@@ -27,7 +28,7 @@ def notebook(summary: Summary) -> str:
         f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in figures(summary.totals)
     )
     said = [f"advice: {text}" for text in summary.advice] + [f"note: {text}" for text in summary.notes]
-    return (
+    return shown(
         f'<div class="striate-summary"><style>{STYLE}</style>'
         f"<p><b>{escape(summary.title)}</b>, input {written(summary.input_shape)}</p>"
         f"{html_table(lines, columns, lambda _, name: name)}<p class='small'>{escape(CONVENTIONS)}</p>"

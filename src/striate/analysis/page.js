@@ -21,7 +21,7 @@ document.addEventListener("click", event => {
   if (!owner || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   choose(owner.dataset.row);
-  if (owner.closest("svg")) document.querySelector(".work").scrollIntoView();
+  if (owner.closest("svg")) body.querySelector(`[data-row="${owner.dataset.row}"]`).scrollIntoView({block: "center"});
 });
 document.addEventListener("keydown", event => {
   const field = document.querySelector(".tools input");

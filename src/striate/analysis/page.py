@@ -18,6 +18,7 @@ from striate.analysis.html_table import html_table
 from striate.analysis.repeats import Line, lines_of
 from striate.analysis.summary import Row, Summary
 from striate.analysis.table import CONVENTIONS, figures
+from striate.base.marks import shown
 from striate.base.operations import Shape, written
 
 Facts = Sequence[tuple[str, str]]  # (name, text): what stands in the head
@@ -38,7 +39,7 @@ def page(summary: Summary, facts: Facts = ()) -> str:
     advice = "".join(f"<p>{escape(text)}</p>" for text in summary.advice)
     style, script = ((files("striate.analysis") / name).read_text("utf-8") for name in ("page.css", "page.js"))
     notes = "".join(f"<p class='dim'>note: {escape(text)}</p>" for text in summary.notes)
-    return f"""<!doctype html>
+    text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <title>{title}</title>
@@ -65,6 +66,7 @@ sees of the input.</p>
 {script}</script>
 </body></html>
 """
+    return shown(text)
 
 
 def _conventions(lines: Sequence[Line]) -> str:

@@ -65,6 +65,17 @@ def stands_for(lines: Sequence[Line]) -> dict[int, int]:
     return found
 
 
+def repetitions(lines: Sequence[Line]) -> dict[range, str]:
+    """For every repeated block how often it is there, and whether the blocks stand side by side, each fed alike."""
+    found = {}
+    for line in lines:
+        if line.count > 1:
+            behind = range(line.block.start, line.block.start + len(line.block) * (line.count - 1))
+            inside = (source in behind for one in lines if one.block == line.block for source in one.last.sources)
+            found[line.block] = f"x {line.count}" if any(inside) else f"{line.count} side by side"
+    return found
+
+
 def _lines(rows: Sequence[Row], run: _Run) -> Iterator[Line]:
     for number in range(run.start, run.start + run.length):
         alike = [rows[number + k * run.length] for k in range(run.count)]

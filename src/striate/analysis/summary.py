@@ -10,6 +10,7 @@ from typing import Any, Literal
 from striate.analysis.call import Record
 from striate.analysis.field import Field
 from striate.base.files import write
+from striate.base.marks import shown
 from striate.base.operations import Shape
 
 Status = Literal["exact", "bound", "whole input"]
@@ -213,9 +214,9 @@ class Summary:
         return next(row for row in self.rows if row.name == name)
 
     def __str__(self) -> str:
-        from striate.analysis.table import table
+        from striate.analysis.table import table, terminal_width
 
-        return table(self)
+        return table(self, terminal_width())
 
     __repr__ = __str__  # what a prompt shows
 
@@ -230,7 +231,7 @@ class Summary:
         """Each row's equation, and its sizes and counts reckoned with its own numbers; repeated blocks once."""
         from striate.analysis.equations import all_written_out
 
-        return all_written_out(self.rows)
+        return shown(all_written_out(self.rows))
 
     def drawing(self) -> str:
         """The network drawn to scale, as SVG."""

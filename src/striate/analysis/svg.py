@@ -1,15 +1,19 @@
 """Scalable vector graphics as text: the few elements that our pictures are made of.
 
-Texts are escaped here, so that a module may have any name.  Places and lengths are in pixels, y downwards.
+Texts are escaped here and control characters shown as such, so that a module may have any name.  Places and lengths
+are in pixels, y downwards.
 """
 
 from collections.abc import Iterable
 from html import escape
 
+from striate.base.marks import shown
+
 Length = int | float  # pixels
 FONT = "ui-sans-serif, system-ui, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
-WIDE = frozenset("mwMW@%")
-NARROW = frozenset("ijlft.,:;|!'()[]1 ")
+BOLD = 1.12  # how much wider bold letters are
+_WIDTHS = {0.34: "ijlI.,'| ", 0.42: "frtJ()[]:;/-!", 0.8: "ABCDEFGHKLNOPQRSTUVXYZ&", 1.0: "mwMW@%=+<>#^~…"}
+_ADVANCE = {mark: width for width, marks in _WIDTHS.items() for mark in marks}  # at least that of DejaVu Sans
 
 
 def number(value: Length) -> str:
@@ -26,7 +30,7 @@ def picture(
 ) -> str:
     """A whole picture of the class `striate-NAME`; what draws its colours from `style` is named there by class."""
     width, height = map(number, size)
-    return (
+    return shown(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{escape(label)}" font-family="{FONT}" class="striate-{name}">\n'
         f"<style>{style}</style>\n" + "\n".join(content) + "\n</svg>\n"
@@ -63,19 +67,19 @@ def path(drawn: str, attributes: str) -> str:
 
 
 def width_of(string: str, size: Length) -> Length:
-    """About how wide a text of that size is; no font is asked, since none may be there.
+    """How wide a text of that size is at most, in a font that is wide; none is asked, since none may be there.
 
     >>> width_of("iii", 10) < width_of("nnn", 10) < width_of("mmm", 10)
     True
     """
-    return size * sum(0.9 if mark in WIDE else 0.34 if mark in NARROW else 0.6 for mark in string)
+    return size * sum(_ADVANCE.get(mark, 0.64) for mark in string)
 
 
 def shortened(string: str, size: Length, room: Length) -> str:
     """A text that fits, its end left out where it must be.
 
     >>> shortened("classifier", 10, 40), shortened("conv", 10, 40)
-    ('classi…', 'conv')
+    ('class…', 'conv')
     """
     if width_of(string, size) <= room:
         return string
