@@ -1,9 +1,11 @@
 """The axis of the samples, wherever it is."""
 
+import pytest
 import torch
 from torch import nn
 
 from striate.analysis.inspect import inspect
+from striate.base.errors import ConfigError
 
 
 class Attention(nn.Module):
@@ -66,3 +68,13 @@ def test_an_output_that_knows_no_samples():
             return x @ self.weight.tanh()
 
     assert [row.output_shape for row in inspect(Fixed(), (4,))] == [(4, 4), (4,)]
+
+
+def test_a_network_that_takes_one_sample_alone():
+    class Alone(nn.Module):
+        def forward(self, x):
+            return x.transpose(0, 1).reshape(4, 9) * 2
+
+    assert [row.output_shape for row in inspect(Alone(), (4, 9))][-1] == (4, 9)
+    with pytest.raises(ConfigError, match="batch_size must be one that the network takes, got 2"):
+        inspect(Alone(), (4, 9), batch_size=2)

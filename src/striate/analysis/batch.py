@@ -14,12 +14,12 @@ def without_batch(units: Sequence[Unit], again: Callable[[], Sequence[Unit]]) ->
 
     Args:
         units: rows of a run of one sample.
-        again: runs two samples.
+        again: runs two samples; no rows where that cannot be.
     """
     usual = all(shape[:1] == (1,) for unit in units for shape in (*unit.inputs, unit.output))
     doubled = units if usual else again()
     if [unit.kind for unit in doubled] != [unit.kind for unit in units]:
-        doubled = units  # another batch, another way
+        doubled = units  # another batch, another way, or none
     for one, two in zip(units, doubled, strict=True):
         one.sample_inputs = tuple(map(_sample, one.inputs, two.inputs))
         one.sample_output = _sample(one.output, two.output)

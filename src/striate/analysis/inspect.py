@@ -16,6 +16,7 @@ from striate.analysis.costs import uncounted
 from striate.analysis.misfit import MisfitError, explained
 from striate.analysis.summary import Row, Summary
 from striate.analysis.trace import Trace, run
+from striate.analysis.units import Unit
 from striate.base.errors import ConfigError
 from striate.base.operations import Shape, written
 
@@ -115,8 +116,8 @@ class _Observer:
     def summary(self, batch_size: int) -> Summary:
         """All that can be said."""
         one, device = self._first()
-        without_batch(one.units, lambda: self._run(device, 2, training=False).units)
-        many = one if batch_size == 1 else self._run(device, batch_size, training=False)
+        without_batch(one.units, lambda: self._twice(device))
+        many = one if batch_size == 1 else self._many(device, batch_size)
         notes = [] if device == "meta" else ["it looks at numbers, so it was run on zeros"]
         if not one.gives:
             notes.append("it gives no tensor: nothing was found that depends on what it is for")
@@ -141,6 +142,23 @@ class _Observer:
             advice=advice_for(rows, totals, self.model),
             notes=tuple(notes),
         )
+
+    def _twice(self, device: str) -> Sequence[Unit]:
+        """The rows of two samples; none where the network takes one alone."""
+        try:
+            return self._run(device, 2, training=False).units
+        except Exception:
+            return ()
+
+    def _many(self, device: str, batch_size: int) -> Trace:
+        try:
+            return self._run(device, batch_size, training=False)
+        except Exception as error:
+            got, fix = (
+                f"{batch_size} ({str(error).strip().splitlines()[0]})",
+                "leave batch_size out: it takes one sample",
+            )
+            raise ConfigError(self.title, "batch_size", "one that the network takes", got=got, fix=fix) from error
 
     def _run(self, device: str, batch_size: int, *, training: bool) -> Trace:
         """One run; what raises, raises."""

@@ -18,6 +18,7 @@ from striate.analysis.misfit import MisfitError
 from striate.analysis.summary import Summary
 from striate.analysis.table import WIDTH
 from striate.base.errors import ConfigError
+from striate.base.marks import shown
 from striate.base.operations import Shape, written
 from striate.models.card import Card, Options, tokens
 from striate.models.catalogue import MODELS, card, options, skeleton
@@ -77,7 +78,7 @@ class Subject:
 
     def head(self) -> str:
         """The facts as text."""
-        lines = (wrap(f"{name}: {text}", WIDTH, subsequent_indent="  ") for name, text in self.facts)
+        lines = (wrap(shown(f"{name}: {text}"), WIDTH, subsequent_indent="  ") for name, text in self.facts)
         return "\n".join(line for lines_ in lines for line in lines_)
 
 
