@@ -13,7 +13,7 @@ from striate.analysis.account import rows_of, totals_of
 from striate.analysis.advice import advice_for
 from striate.analysis.batch import without_batch
 from striate.analysis.costs import uncounted
-from striate.analysis.misfit import MisfitError, explained
+from striate.analysis.misfit import MisfitError, explained, first_line
 from striate.analysis.summary import Row, Summary
 from striate.analysis.trace import Trace, run
 from striate.analysis.units import Unit
@@ -154,10 +154,8 @@ class _Observer:
         try:
             return self._run(device, batch_size, training=False)
         except Exception as error:
-            got, fix = (
-                f"{batch_size} ({str(error).strip().splitlines()[0]})",
-                "leave batch_size out: it takes one sample",
-            )
+            got = f"{batch_size} ({first_line(error)})"
+            fix = "leave batch_size out: it takes one sample"
             raise ConfigError(self.title, "batch_size", "one that the network takes", got=got, fix=fix) from error
 
     def _run(self, device: str, batch_size: int, *, training: bool) -> Trace:
@@ -193,7 +191,7 @@ class _Observer:
         try:
             return self._run(device, batch_size, training=True)
         except Exception as error:
-            notes.append(f"memory of training unknown: {str(error).strip().splitlines()[0]}")
+            notes.append(f"memory of training unknown: {first_line(error)}")
             return None
 
     def _misfit(self, trace: Trace, error: Exception) -> ConfigError:

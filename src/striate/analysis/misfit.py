@@ -70,7 +70,7 @@ def explained(failed: Failure | None, error: Exception, title: str) -> ConfigErr
     if failed is None:
         several = isinstance(error, TypeError) and "required positional argument" in str(error)
         fix = "wrap it in a module of one input" if several else _GENERAL
-        got = f"{type(error).__name__}: {_first(error)}{_place(error)}"
+        got = f"{type(error).__name__}: {first_line(error)}{_place(error)}"
         return ConfigError(title, "the network", "one that runs on such an input", got=got, fix=fix)
     where = f"{failed.path} ({failed.name})" if failed.path else failed.name
     if len(failed.types) > 1:
@@ -90,16 +90,17 @@ def explained(failed: Failure | None, error: Exception, title: str) -> ConfigErr
     ]
     if not shapes:
         return ConfigError(
-            where, "the call", "one that torch takes", got=f"{_first(error)}{_place(error)}", fix=_GENERAL
+            where, "the call", "one that torch takes", got=f"{first_line(error)}{_place(error)}", fix=_GENERAL
         )
     got = " and ".join(map(written, shapes))
-    return ConfigError(where, "what goes in", "of shapes that fit together", got=got, fix=_first(error))
+    return ConfigError(where, "what goes in", "of shapes that fit together", got=got, fix=first_line(error))
 
 
 _GENERAL = "give another input shape, or see the message of the network itself"
 
 
-def _first(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of what it says; its class where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
