@@ -130,7 +130,9 @@ def test_what_is_computed_again_costs_less_memory_and_the_same_operations(reentr
 
 
 @pytest.mark.parametrize(
-    "context", [torch.inference_mode(), torch.no_grad(), torch.enable_grad(), torch.device("meta")], ids=str
+    "context",
+    [torch.inference_mode(), torch.no_grad(), torch.enable_grad(), torch.device("meta")],
+    ids=["inference_mode", "no_grad", "enable_grad", "meta"],
 )
 def test_what_is_set_around_it_changes_no_figure(context):
     model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2))
