@@ -17,7 +17,7 @@ def write(network: Network) -> str:
 
     >>> from striate.base.windowed import Conv
     >>> write(Network((1, 8, 8), (Conv(4, (3, 3), padding="same"), *[Conv(4, 3, bias=False)] * 2)))
-    'input 1x8x8, conv 4 3x3 same, 2x(conv 4 3 nobias)'
+    'input 1x8x8, conv 4 3x3 same, 2x(conv 4 3x3 nobias)'
     """
     return ", ".join([f"{INPUT} {written(network.input_shape)}", *_row(network.operations)])
 
