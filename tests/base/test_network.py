@@ -1,10 +1,8 @@
 import json
 import re
 from dataclasses import replace
-from inspect import unwrap
 from math import prod
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,8 +21,6 @@ from striate.base.operations import (
     PReLU,
     Softmax,
 )
-from striate.base.padding import explicit
-from striate.base.shapes import per_axis
 from striate.base.windowed import (
     AdaptiveMaxPool,
     AdaptiveMeanPool,
@@ -385,18 +381,3 @@ def test_whatever_an_error_says_would_fit_does_fit(drawn):
     for kernel in re.findall(r"a ([0-9x]+) kernel", fix):
         Network(x, (replace(operation, kernel_size=tuple(map(int, kernel.split("x")))),))
     assert "pixels more" not in fix
-
-
-@pytest.mark.parametrize("number", [3.0, "3", None, (1, 2.5)])
-def test_a_size_that_is_no_integer_is_refused(number):
-    with pytest.raises(ConfigError, match="kernel_size must be 1 or 2 integers"):
-        unwrap(per_axis)("kernel_size", number, 2, where="conv")  # without the tests' own check of types
-    with pytest.raises(ConfigError, match=r"padding: .* must be"):
-        unwrap(explicit)(number, 2)
-
-
-def test_sizes_of_other_integer_types_become_plain_ones():
-    sizes = unwrap(per_axis)("kernel_size", np.int64(3), 2, where="conv")
-    assert sizes == (3, 3)
-    assert {type(size) for size in sizes} == {int}
-    assert unwrap(explicit)(np.int64(1), 2) == ((1, 1), (1, 1))
