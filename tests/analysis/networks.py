@@ -75,6 +75,17 @@ class Functional(nn.Module):
         return F.log_softmax(y.flatten(1) @ self.m, 1)
 
 
+class SideBySide(nn.Module):
+    """Three convolutions of the same input."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+
+    def forward(self, x):
+        return torch.cat([conv(x) for conv in self.convs], 1)
+
+
 def vgg(stages, pictures=32):
     """3x3 convolutions, doubled after every pooling: Simonyan and Zisserman 2015, arXiv:1409.1556."""
     layers, inputs = [], 3

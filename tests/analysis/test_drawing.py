@@ -4,8 +4,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-import torch
-from tests.analysis.networks import Functional, Inception, ResNet, on_meta, signal, volume
+from tests.analysis.networks import Functional, Inception, ResNet, SideBySide, on_meta, signal, volume
 from torch import nn
 
 from striate.analysis.drawing import drawing
@@ -127,15 +126,7 @@ def test_a_module_that_goes_on_in_the_next_line_is_open_there():
 
 
 def test_repetitions_say_whether_they_follow_or_stand_side_by_side():
-    class Split(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
-
-        def forward(self, x):
-            return torch.cat([conv(x) for conv in self.convs], 1)
-
-    assert "3 side by side" in texts(ElementTree.fromstring(drawing(inspect(Split(), (4, 6, 6)))))
+    assert "3 side by side" in texts(ElementTree.fromstring(drawing(inspect(SideBySide(), (4, 6, 6)))))
     chain = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)))
     assert "x 3" in texts(ElementTree.fromstring(drawing(inspect(chain, (4, 6, 6)))))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.analysis.networks import Bottleneck, Functional, Inception, ResNet, on_meta, signal
+from tests.analysis.networks import Bottleneck, Functional, Inception, ResNet, SideBySide, on_meta, signal
 from torch import nn
 
 from striate.analysis.backward import backwards
@@ -242,15 +242,7 @@ def test_blocks_into_which_others_look_are_not_folded():
 
 
 def test_branches_that_all_go_the_same_way_are_folded():
-    class Split(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
-
-        def forward(self, x):
-            return torch.cat([conv(x) for conv in self.convs], 1)
-
-    found = folded(inspect(Split(), (4, 6, 6)).rows)
+    found = folded(inspect(SideBySide(), (4, 6, 6)).rows)
     assert found.edges == ((-1, 0), (0, 3))
     assert found.frames[0].label == "3 side by side"
 

@@ -25,7 +25,7 @@ class Busy(nn.Module):
         return self.then(self.drop(self.norm(self.conv(x)))).mean((2, 3))
 
     def then(self, y):
-        raise NotImplementedError
+        return y
 
 
 class Looks(Busy):

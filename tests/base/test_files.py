@@ -106,3 +106,11 @@ with locked(Path({json.dumps(str(tmp_path))})):
         other.kill()
     with locked(tmp_path):  # a crashed owner's hold is gone with it
         pass
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    (tmp_path / "link").symlink_to("mine.txt")
+    write(tmp_path / "link", "new")
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+    assert (tmp_path / "link").read_text() == "new"

@@ -1,13 +1,17 @@
 """Figures: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning, section II.B, table I and equation 9."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
+from striate.experiment.recipe import parse_recipe
+from striate.experiment.train import start
 from striate.layers.table_conv import LENET5_C3, TableConv2d
 from striate.models.catalogue import MODELS, build, options, skeleton
 from striate.models.lenet5_1998 import RUBBISH, SHARE, digit_codes, equation_9, random_codes
@@ -166,3 +170,12 @@ def test_made_without_numbers_it_takes_a_state_whole(model):
     empty.load_state_dict(model.state_dict(), strict=True, assign=True)
     x = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(empty(x), model(x))
+
+
+def test_a_run_counts_its_parameters_by_connections(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "noise.npz", x=rng.integers(0, 256, (60, 32, 32)).astype(np.uint8), y=np.arange(60) % 10)
+    recipe = parse_recipe({"data": str(tmp_path / "noise.npz"), "model": "lenet5-1998", "epochs": 1})
+    for _ in start(recipe, run=tmp_path / "run"):
+        pass
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["parameters"] == 60_000

@@ -34,15 +34,15 @@ def digest(path: Path) -> str:
 
 
 def write(path: Path, data: bytes | str) -> str:
-    """Write a file atomically; returns its SHA-256.  A link stays one: what it leads to is written.
+    """Write a file atomically; returns its SHA-256.
+
+    A link is replaced, not followed: somebody else's run folder leads nowhere outside of itself.
 
     Raises:
         ResourceError: no space, no permission, or what was written cannot be read back.
     """
     content = data.encode() if isinstance(data, str) else data
     expected = hashlib.sha256(content).hexdigest()
-    if path.is_symlink():
-        path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     with resource_errors(path, len(content)):
         try:

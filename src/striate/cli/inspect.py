@@ -58,16 +58,21 @@ def inspect(
     chosen = subject(model, size, classes)
     summary = chosen.summary(batch_size)
     if graph is not None:
-        write(graph, summary.graph_with_gradients() if backward else summary.graph())
+        write(_led_to(graph), summary.graph_with_gradients() if backward else summary.graph())
     if drawing is not None:
-        write(drawing, summary.drawing())
+        write(_led_to(drawing), summary.drawing())
     if html is not None:
-        summary.save_html(html, chosen.facts)
+        summary.save_html(_led_to(html), chosen.facts)
     if as_json:
         typer.echo(json.dumps(summary.as_dict() | {"facts": dict(chosen.facts)}))
         return
     texts = [chosen.head(), summary.in_full() if every else str(summary), summary.equations() if equations else ""]
     typer.echo("\n\n".join(filter(None, texts)))
+
+
+def _led_to(path: Path) -> Path:
+    """Where a link leads: it is the user's own and stays one."""
+    return Path(os.path.realpath(path))
 
 
 def _check_files(graph: Path | None, drawing: Path | None, html: Path | None) -> None:
