@@ -44,7 +44,7 @@ def test_real_digits_are_enlarged_and_split(real_data):
     assert [len(split) for split in splits(data).values()] == [1457, 161, 179]
     source = open_source("digits").parts["all"]
     number = int(data.test.names[5].split("/")[1])
-    assert_array_equal(data.test.images[5].numpy(), fit(source.items[number], Picture(1, 32, 32)))
+    assert_array_equal(data.test.images[5].numpy(), fit(source.items.array[number], Picture(1, 32, 32)))
     assert data.test.labels[5] == source.labels[number]
 
 
@@ -52,7 +52,7 @@ def test_mnist_keeps_its_bytes_and_its_test_split(real_data):
     source = open_source(str(real_data / "mnist"))
     data = prepare(source, Picture(1, 28, 28), seed=0, validation_fraction=0.1, test_fraction=0.1)
     assert [len(split) for split in splits(data).values()] == [54_000, 6_000, 10_000]
-    assert_array_equal(data.test.images[:, 0].numpy(), source.parts["test"].items)
+    assert_array_equal(data.test.images[:, 0].numpy(), source.parts["test"].items.array)
     assert torch.bincount(data.validation.labels).tolist() == [592, 674, 596, 613, 584, 542, 592, 627, 585, 595]
 
 

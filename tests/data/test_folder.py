@@ -28,7 +28,7 @@ def test_class_folders_are_one_part_in_the_order_of_their_names(class_folders):
     assert samples.names[:2] == ("ants/00.png", "ants/01.png")
     assert samples.names == tuple(sorted(samples.names))
     assert samples.labels.tolist() == [0] * 12 + [1] * 12
-    assert [path.relative_to(class_folders).as_posix() for path in samples.items] == list(samples.names)
+    assert [path.relative_to(class_folders).as_posix() for path in samples.items.paths] == list(samples.names)
     assert (source.channels, source.size, source.notes) == (3, (12, 10), ())
 
 

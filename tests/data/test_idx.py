@@ -34,7 +34,7 @@ def test_every_usual_name_is_read(tmp_path, packed, form, test):
     source = open_source(str(write(folder, test, 12, form, packed)))
     assert (source.name, source.classes, source.channels, source.size) == ("letters", ("0", "1", "2"), 1, (5, 4))
     assert {part: len(samples) for part, samples in source.parts.items()} == {"train": 30, "test": 12}
-    np.testing.assert_array_equal(source.parts["train"].items, PICTURES)
+    np.testing.assert_array_equal(source.parts["train"].items.array, PICTURES)
     np.testing.assert_array_equal(source.parts["test"].labels, LABELS[:12])
     assert source.parts["test"].names[3] == "test/3"
 

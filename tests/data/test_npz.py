@@ -18,7 +18,7 @@ def saved(tmp_path, **arrays):
 def test_x_and_y_are_one_part(tmp_path):
     source = saved(tmp_path, x=GREY, y=Y)
     assert (source.name, source.channels, source.size, source.classes) == ("shapes", 1, (6, 5), ("0", "1", "2"))
-    np.testing.assert_array_equal(source.parts["all"].items, GREY)
+    np.testing.assert_array_equal(source.parts["all"].items.array, GREY)
     assert source.parts["all"].labels.tolist() == Y.tolist()
 
 
@@ -26,7 +26,7 @@ def test_channels_come_last_or_first(tmp_path):
     for x in (LAST, LAST.transpose(0, 3, 1, 2)):
         source = saved(tmp_path, x=x, y=Y)
         assert (source.channels, source.size) == (3, (6, 5))
-        np.testing.assert_array_equal(source.parts["all"].items, LAST)
+        np.testing.assert_array_equal(source.parts["all"].items.array, LAST)
     assert saved(tmp_path, x=RNG.integers(0, 256, (12, 13, 40, 40), dtype=np.uint8), y=Y).channels == 13
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from striate.base.errors import DataError
+from striate.data.items import ArrayItems
 from striate.data.samples import Named, align
 from striate.data.source import Source, open_source
 
@@ -14,10 +15,10 @@ def test_digits_are_scikit_learns_scaled_to_bytes():
     assert source.classes == tuple("0123456789")
     samples = source.parts["all"]
     assert len(samples) == 1797
-    assert samples.items.dtype == np.uint8
+    assert samples.items.array.dtype == np.uint8
     np.testing.assert_array_equal(samples.labels, bunch.target)
-    np.testing.assert_array_equal(samples.items, np.round(bunch.images * 255 / 16))
-    assert (samples.items.min(), samples.items.max()) == (0, 255)
+    np.testing.assert_array_equal(samples.items.array, np.round(bunch.images * 255 / 16))
+    assert (samples.items.array.min(), samples.items.array.max()) == (0, 255)
     assert samples.names[17] == "all/17"
 
 
@@ -70,7 +71,9 @@ def test_the_name_is_the_last_part_of_the_path_even_of_a_dot(class_folders, monk
 def named(*labels: str) -> Named:
     vocabulary, codes = np.unique(labels, return_inverse=True)
     names = tuple(map(str, range(len(labels))))
-    return Named(np.zeros((len(labels), 2, 2), np.uint8), codes.astype(np.int64), vocabulary.tolist(), names)
+    return Named(
+        ArrayItems(np.zeros((len(labels), 2, 2), np.uint8)), codes.astype(np.int64), vocabulary.tolist(), names
+    )
 
 
 def test_classes_are_numbered_by_name_from_training_in_every_part():

@@ -4,12 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.base.errors import ConfigError
+from striate.data.items import ArrayItems
 from striate.data.samples import Samples
 from striate.data.splits import divide, stratified
 
 
 def samples(labels: np.ndarray, prefix: str = "all") -> Samples:
-    return Samples(np.zeros((len(labels), 2, 2), np.uint8), labels, tuple(f"{prefix}/{i}" for i in range(len(labels))))
+    items = ArrayItems(np.zeros((len(labels), 2, 2), np.uint8))
+    return Samples(items, labels, tuple(f"{prefix}/{i}" for i in range(len(labels))))
 
 
 @given(

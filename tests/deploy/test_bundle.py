@@ -135,7 +135,7 @@ def test_prediction_equals_the_evaluation_in_training_picture_by_picture(digits_
     assert not rest
     logits = predictor.bundle.model(batch).double().softmax(1)
     for number, (name, label) in enumerate(zip(digits.test.names, digits.test.labels.tolist(), strict=True)):
-        alone = predictor.predict(raw.items[place[name]], top=10)  # the 8x8 array, as it came
+        alone = predictor.predict(raw.items.array[place[name]], top=10)  # the 8x8 array, as it came
         found[label, int(alone.class_name)] += 1
         values = dict(alone.top)
         assert [values[str(k)] for k in range(10)] == pytest.approx(logits[number].tolist(), abs=1e-6)
@@ -147,7 +147,7 @@ def test_one_path_leads_from_a_picture_to_the_input(digits_run, digits, tmp_path
     predictor = striate.load(digits_run.path)
     preprocess = predictor.bundle.preprocess
     raw = open_source("digits").parts["all"]
-    pixels = raw.items[raw.names.index(digits.train.names[5])]
+    pixels = raw.items.array[raw.names.index(digits.train.names[5])]
     Image.fromarray(pixels).save(tmp_path / "a.png")
     ways = [pixels, tmp_path / "a.png", (tmp_path / "a.png").read_bytes(), Image.open(tmp_path / "a.png")]
     inputs = [preprocess.to_input(torch.from_numpy(predictor.fit(way))[None])[0] for way in ways]

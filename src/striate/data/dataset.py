@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
 from striate.base.errors import DataError, ResourceError
-from striate.data.decode import DecodeFault, Fault, decode, read_file
+from striate.data.decode import DecodeFault, Fault, decode
+from striate.data.items import ArrayItems, content_digest
 from striate.data.picture import Picture, fit
 from striate.data.samples import Samples, Source
 from striate.data.split import Split
@@ -28,7 +28,6 @@ from striate.data.splits import divide
 
 SHOWN = 20  # faults listed in an error's text
 Progress = Callable[[int, int], None]
-Item = np.ndarray | Path
 Loaded = tuple[UInt8[np.ndarray, "C h w"] | Fault, bytes]  # the picture and the digest of its content
 
 
@@ -152,24 +151,27 @@ def _load(samples: Samples, picture: Picture, ticks: Iterator[None]) -> _Part:
 
 def _decoded(samples: Samples, picture: Picture) -> Iterator[Loaded]:
     """Every sample in order, files decoded by all cores: Pillow lets go of the interpreter while it decodes."""
-    if isinstance(samples.items, np.ndarray):
+    if isinstance(samples.items, ArrayItems):
         C, h, w = picture.shape
-        fits = samples.items.shape[1:] == (h, w, C) or (samples.items.shape[1:] == (h, w) and C == 1)
-        for item in samples.items:  # asked once, and not 60,000 times, whether there is anything to fit
+        array = samples.items.array
+        fits = array.shape[1:] == (h, w, C) or (array.shape[1:] == (h, w) and C == 1)
+        for item in array:  # asked once, and not 60,000 times, whether there is anything to fit
             image = item.reshape(h, w, C).transpose(2, 0, 1) if fits else fit(item, picture)
-            yield image, hashlib.sha256(item.tobytes()).digest()
+            yield image, content_digest(item)
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            yield from pool.map(partial(_decoded_file, picture=picture), samples.items, samples.names)
+            yield from pool.map(partial(_decoded_item, samples, picture), range(len(samples)))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decoded_file(path: Path, name: str, picture: Picture) -> Loaded:
+def _decoded_item(samples: Samples, picture: Picture, row: int) -> Loaded:
+    name = samples.names[row]
     try:
-        content = read_file(path, name)
-        return fit(decode(content, name), picture), hashlib.sha256(content).digest()
+        content = samples.items.content(row, name)
+        image = decode(content, name) if isinstance(content, bytes) else content
+        return fit(image, picture), content_digest(content)
     except DecodeFault as error:
         return error.fault, b""
 

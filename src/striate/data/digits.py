@@ -5,6 +5,7 @@ The optical recognition set of Alpaydin and Kaynak (UCI, 1998): its test part, g
 
 import numpy as np
 
+from striate.data.items import ArrayItems
 from striate.data.samples import Named, Source, align, array_names
 
 
@@ -15,6 +16,6 @@ def open_digits() -> Source:
     bunch = load_digits()
     images = np.rint(bunch.images * 255 / 16).astype(np.uint8)
     names = [str(name) for name in bunch.target_names]
-    named = Named(images, bunch.target.astype(np.int64), names, array_names("all", len(images)))
+    named = Named(ArrayItems(images), bunch.target.astype(np.int64), names, array_names("all", len(images)))
     classes, parts, notes = align("digits", {"all": named})
     return Source("digits", "digits", classes, 1, (8, 8), parts, notes)

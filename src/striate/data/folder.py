@@ -8,7 +8,7 @@ The second is taken when every folder is named like a part, or one is named like
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ import numpy as np
 from striate.base.errors import DataError
 from striate.data.decode import DecodeFault, header
 from striate.data.formats import FORMAT_OF_SUFFIX
-from striate.data.samples import SYNONYMS, Named, Source, align
+from striate.data.items import FileItems
+from striate.data.samples import SYNONYMS, Named, Samples, Source, align
 from striate.data.scan import Aside, folders_in, pictures_in
 from striate.data.table import read_table
 
@@ -58,7 +59,7 @@ def open_table(path: Path) -> Source:
     """
     root, aside = path.parent, Aside()
     named = read_table(path)
-    listed = {item for samples in named.values() for item in samples.items}
+    listed = set(_paths(named))
     rest = [p for folder in folders_in(root, aside) for p in pictures_in(folder, aside) if p not in listed]
     notes = (
         [f"{len(rest)} pictures are not in {path.name} and not used, first {_relative(rest[0], root)}"] if rest else []
@@ -72,8 +73,12 @@ def _source(root: Path, name: str, named: dict[str, Named], notes: list[str]) ->
     notes += [
         f"classes {a!r} and {b!r} differ only in case or in how they are encoded" for a, b in _lookalikes(classes)
     ]
-    channels, size, misnamed = _look([path for samples in parts.values() for path in samples.items], root)
+    channels, size, misnamed = _look(_paths(parts), root)
     return Source(name, str(root), classes, channels, size, parts, (*notes, *lacking, *misnamed))
+
+
+def _paths(parts: Mapping[str, Named] | Mapping[str, Samples]) -> list[Path]:
+    return [path for samples in parts.values() if isinstance(samples.items, FileItems) for path in samples.items.paths]
 
 
 def _part_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -114,7 +119,7 @@ def _class_folders(root: Path, folder: Path, part: str, aside: Aside, notes: lis
     items = tuple(path for paths in found for path in paths)
     codes = np.repeat(np.arange(len(found)), [len(paths) for paths in found]).astype(np.int64)
     names = tuple(_relative(path, root) for path in items)
-    return Named(items, codes, tuple(class_folder.name for class_folder in folders), names)
+    return Named(FileItems(items), codes, tuple(class_folder.name for class_folder in folders), names)
 
 
 def _check_empty(

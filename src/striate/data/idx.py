@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.base.errors import DataError
+from striate.data.items import ArrayItems
 from striate.data.samples import Named, Source, align, array_names
 
 _NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
@@ -69,7 +70,7 @@ def _read_part(part: str, images_file: Path, labels_file: Path) -> Named:
             str(images_file), "pictures and labels", "equally many", got=got, fix="use the files of one set"
         )
     vocabulary = [str(i) for i in range(256)]
-    return Named(images, labels.astype(np.int64), vocabulary, array_names(part, len(images)))
+    return Named(ArrayItems(images), labels.astype(np.int64), vocabulary, array_names(part, len(images)))
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.base.errors import DataError
+from striate.data.items import ArrayItems
 from striate.data.samples import PARTS, SYNONYMS, Named, Source, align, array_names
 
 Arrays = Mapping[str, np.ndarray]
@@ -101,14 +102,16 @@ def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named
         given = np.char.decode(given, "utf-8", "replace")
     if given is None:
         values, codes = np.unique(labels, return_inverse=True)
-        return Named(images, codes.astype(np.int64), [str(value) for value in values], array_names(part, len(images)))
+        return Named(
+            ArrayItems(images), codes.astype(np.int64), [str(value) for value in values], array_names(part, len(images))
+        )
     count = int(labels.max()) + 1
     vocabulary = [str(name) for name in given.ravel()]
     if len(vocabulary) < count or len(set(vocabulary)) < len(vocabulary):
         got = f"{len(vocabulary)} names ({len(set(vocabulary))} different) for labels up to {count - 1}"
         fix = "give each label its own name: class_names[label]"
         raise DataError(str(path), "class_names", "one different name a label", got=got, fix=fix)
-    return Named(images, labels, vocabulary, array_names(part, len(images)))
+    return Named(ArrayItems(images), labels, vocabulary, array_names(part, len(images)))
 
 
 def _pictures(path: Path, key: str, x: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ Class numbers come from the sorted class names of the training set and are the s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
 from striate.base.errors import DataError
+from striate.data.items import ArrayItems, Items
 
 PARTS = ("all", "train", "validation", "test")
 SYNONYMS = {
@@ -30,22 +30,25 @@ class Samples:
     """The pictures of one part, not decoded yet.
 
     Args:
-        items: uint8 N H W or N H W C, or the files.
+        items: what gives the pictures.
         labels: class numbers (N,).
         names: the path relative to the root, or "train/17" for the 17th of an array; unique.
+        groups: what belongs together, such as the pictures of one patient, by name; None where nothing is known.
     """
 
-    items: np.ndarray | tuple[Path, ...]
+    items: Items
     labels: Int64[np.ndarray, " N"]
     names: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def pick(self, rows: Int64[np.ndarray, " K"]) -> "Samples":
         """The samples at these positions, in this order."""
-        items = self.items[rows] if isinstance(self.items, np.ndarray) else tuple(self.items[i] for i in rows)
-        return Samples(items, self.labels[rows], tuple(self.names[i] for i in rows))
+        names = tuple(self.names[i] for i in rows)
+        groups = None if self.groups is None else tuple(self.groups[i] for i in rows)
+        return Samples(self.items.pick(rows), self.labels[rows], names, groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,16 +78,17 @@ class Source:
 class Named:
     """Samples of one part with classes by name: sample i is of class vocabulary[codes[i]]."""
 
-    items: np.ndarray | tuple[Path, ...]
+    items: Items
     codes: Int64[np.ndarray, " N"]
     vocabulary: Sequence[str]
     names: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one picture of an array: (H, W) or (H, W, C)."""
-        assert isinstance(self.items, np.ndarray)
-        return self.items.shape[1:]
+        assert isinstance(self.items, ArrayItems)
+        return self.items.array.shape[1:]
 
 
 def class_order(names: set[str]) -> tuple[str, ...]:
@@ -142,7 +146,7 @@ def _used(samples: Named) -> set[str]:
 
 def _numbered(samples: Named, number: Mapping[str, int]) -> Samples:
     table = np.array([number.get(name, -1) for name in samples.vocabulary], dtype=np.int64)
-    return Samples(samples.items, table[samples.codes], samples.names)
+    return Samples(samples.items, table[samples.codes], samples.names, samples.groups)
 
 
 def _list(names: Sequence[str] | set[str], most: int = 10) -> str:

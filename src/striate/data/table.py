@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from striate.base.errors import DataError
+from striate.data.items import FileItems
 from striate.data.samples import SYNONYMS, Named
 
 _COLUMNS = {"path": ("path", "file", "image", "file_name"), "class": ("label", "class"), "split": ("split",)}
@@ -39,7 +40,7 @@ def read_table(table: Path) -> dict[str, Named]:
 def _named(table: Path, rows: list[Row]) -> Named:
     vocabulary, codes = np.unique([row[1] for row in rows], return_inverse=True)
     root = table.parent
-    items = tuple(root / path for path, _, _ in rows)
+    items = FileItems(tuple(root / path for path, _, _ in rows))
     names = tuple(path for path, _, _ in rows)
     return Named(items, codes.astype(np.int64), [str(name) for name in vocabulary], names)
 

@@ -113,4 +113,4 @@ def _renumbered(source: Source, samples: Samples, classes: tuple[str, ...]) -> S
             fix="rename or leave out the folders of these classes",
         )
     numbers = np.array([classes.index(name) for name in source.classes], dtype=np.int64)
-    return Samples(samples.items, numbers[samples.labels], samples.names)
+    return Samples(samples.items, numbers[samples.labels], samples.names, samples.groups)

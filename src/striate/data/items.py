@@ -1,0 +1,82 @@
+"""What samples are before they are decoded: files, or pictures in an array; each gives its content, one at a time."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int64
+
+from striate.data.decode import read_file
+
+Content = bytes | np.ndarray  # the bytes of a picture file, or pixels H W or H W C
+Rows = Int64[np.ndarray, " K"]
+
+
+def content_digest(content: Content) -> bytes:
+    """SHA-256 of the bytes of a file, or of the pixels."""
+    return hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).digest()
+
+
+@runtime_checkable
+class Items(Protocol):
+    """Samples in their order, wherever they lie."""
+
+    def __len__(self) -> int: ...
+
+    def content(self, row: int, name: str) -> Content:
+        """What this sample holds, read now.
+
+        Args:
+            row: its position.
+            name: what to call it in a fault.
+
+        Raises:
+            DecodeFault: it cannot be read.
+        """
+        ...
+
+    def pick(self, rows: Rows) -> "Items":
+        """The samples at these positions, in this order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileItems:
+    """One picture file a sample."""
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def content(self, row: int, name: str) -> Content:
+        """The file's bytes."""
+        return read_file(self.paths[row], name)
+
+    def pick(self, rows: Rows) -> "FileItems":
+        """The files at these positions."""
+        return FileItems(tuple(self.paths[i] for i in rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayItems:
+    """Pictures of one size in memory.
+
+    Args:
+        array: N H W or N H W C.
+    """
+
+    array: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def content(self, row: int, name: str) -> Content:  # noqa: ARG002 - nothing can fail here
+        """Its pixels."""
+        return self.array[row]
+
+    def pick(self, rows: Rows) -> "ArrayItems":
+        """A copy of the pictures at these positions."""
+        return ArrayItems(self.array[rows])
