@@ -1,5 +1,6 @@
 """Every option of a recipe changes the run: none is taken and ignored."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,12 +24,17 @@ OTHER = {
     "seed": 1,
     "split.validation_fraction": 0.3,
     "split.test_fraction": 0.4,
+    "split.folds": 3,
+    "split.fold": None,  # with folds: below
     "split.skip_bad": None,  # needs a bad file: below
     "preprocess.image_size": 40,
     "preprocess.normalise": "none",
     "augment.shift": 0,
     "augment.flip": True,
+    "sampling.balanced": None,  # needs classes of unequal size: below
     "loss.label_smoothing": 0.1,
+    "loss.class_weights": (1.0, 2.0, 0.5),
+    "loss.focal_gamma": 2.0,
     "regularise.dropout": 0.3,
     "schedule.name": "constant",
     "schedule.warmup_epochs": 1.0,
@@ -36,6 +42,9 @@ OTHER = {
     "execution.engine": None,
     "execution.device": None,
     "execution.threads": None,
+    "execution.cache": None,
+    "execution.cache_gb": None,
+    "execution.workers": None,
     "execution.checkpoint_seconds": None,
 }
 
@@ -76,6 +85,42 @@ def test_each_option_changes_the_weights(key, base, reference, tmp_path):
 def test_execution_changes_nothing(key, value, base, reference, tmp_path):
     found = weights(read_recipe(None, [*base.items(), (key, value)]), tmp_path / "run")
     assert all(torch.equal(found[name], tensor) for name, tensor in reference.items())
+
+
+def test_balanced_sampling_changes_a_run_on_classes_of_unequal_size(shapes, tmp_path):
+    with np.load(shapes) as given:
+        kept = np.flatnonzero((given["y"] != 2) | (np.arange(120) < 30))
+        np.savez(tmp_path / "some.npz", x=given["x"][kept], y=given["y"][kept])
+    base = {"data": str(tmp_path / "some.npz"), "epochs": 1, "batch_size": 16}
+    found = [
+        weights(parse_recipe({**base, "sampling": {"balanced": balanced}}), tmp_path / f"run{balanced}")
+        for balanced in (False, True)
+    ]
+    assert not all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_every_fold_is_a_run_of_its_own(fold, base, reference, tmp_path):
+    found = weights(read_recipe(None, [*base.items(), ("split.folds", 4), ("split.fold", fold)]), tmp_path / "run")
+    assert not all(torch.equal(found[name], tensor) for name, tensor in reference.items())
+    if fold:
+        first = weights(read_recipe(None, [*base.items(), ("split.folds", 4)]), tmp_path / "first")
+        assert not all(torch.equal(found[name], tensor) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize(("key", "value"), [("cache", "disk"), ("cache", "memory"), ("cache_gb", 1e-9)])
+def test_where_decoded_pictures_are_kept_changes_nothing(key, value, tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (30, 30), dtype=np.uint8)).save(path)
+    base = {"data": str(tmp_path / "photos"), "epochs": 1}
+    expected = weights(parse_recipe(base), tmp_path / "expected")
+    found = weights(parse_recipe({**base, "execution": {key: value}}), tmp_path / "found")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_bad_files_are_refused_or_left_out_as_asked(tmp_path):

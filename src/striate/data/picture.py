@@ -33,6 +33,7 @@ class Picture:
     height: int
     width: int
     pad: int = 0
+    kind: str = "uint8"
 
     def __post_init__(self) -> None:
         for what, value, least in (

@@ -51,23 +51,14 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
 
 
 def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
-    recipe, state, split = wired.recipe, wired.state, wired.dataset.train
+    recipe, state, count = wired.recipe, wired.state, len(wired.dataset.train)
     epoch = len(history.rows)
     first = state.step - epoch * wired.steps_per_epoch
-    batches = training_batches(
-        split,
-        wired.preprocess,
-        wired.augment,
-        seed=recipe.seed,
-        epoch=epoch,
-        batch_size=recipe.batch_size,
-        first=first,
-        device=wired.plan.device,
-    )
+    batches = training_batches(wired.feed, epoch, first)
     before = saved = time.monotonic()
     for batch, loss in enumerate(fit(state, batches, loss_fn=wired.loss_fn, lr_at=wired.lr_at), start=first + 1):
         now = time.monotonic()
-        images = min(recipe.batch_size, len(split.labels) - (batch - 1) * recipe.batch_size)
+        images = min(recipe.batch_size, count - (batch - 1) * recipe.batch_size)
         history.add_batch(loss, images, now - before)
         if stop.number or now - saved > recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)

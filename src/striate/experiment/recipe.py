@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PositiveFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from striate.base.errors import ConfigError
 
@@ -28,11 +37,15 @@ class Split(Table):
     Args:
         validation_fraction: share of the training pictures that choose the best epoch, in (0, 0.9].
         test_fraction: share of all pictures that judge the result once, in (0, 0.9].
+        folds: cut what is left of training into so many folds, of which one is validation, instead of a share; 0 is no.
+        fold: which of them, from 0.
         skip_bad: leave out files that do not decode, and list them, instead of refusing.
     """
 
     validation_fraction: float = Field(default=0.1, gt=0, le=0.9)
     test_fraction: float = Field(default=0.2, gt=0, le=0.9)
+    folds: int = Field(default=0, ge=0, le=1000)
+    fold: int = Field(default=0, ge=0)
     skip_bad: bool = False
 
 
@@ -60,14 +73,36 @@ class Augment(Table):
     flip: bool = False
 
 
+class Sampling(Table):
+    """Which pictures make an epoch.
+
+    Args:
+        balanced: every class equally often; pictures of small classes come several times, changed anew each time.
+    """
+
+    balanced: bool = False
+
+
 class Loss(Table):
-    """Cross-entropy.
+    """Cross-entropy, and what is made of it for classes that are not alike.
 
     Args:
         label_smoothing: share of the target spread evenly over all classes, in [0, 1) (arXiv:1512.00567, section 7).
+        class_weights: "none", "balanced" (pictures in all over classes times pictures of the class), or a number a
+            class, in the order of their numbers.
+        focal_gamma: >= 0; larger looks away from what is classified well already (arXiv:1708.02002), 0 is no.
     """
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] | tuple[PositiveFloat, ...] = "none"
+    focal_gamma: float = Field(default=0.0, ge=0, le=100)
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """TOML has lists, and writes 1 for 1.0."""
+        numbers = isinstance(value, list) and all(type(entry) in (int, float) for entry in value)
+        return tuple(map(float, value)) if numbers else value
 
 
 class Regularise(Table):
@@ -99,12 +134,19 @@ class Execution(Table):
         engine: "torch"; "auto" picks.
         device: "auto" takes a GPU when there is one.
         threads: CPU threads; 0 is torch's own choice.
+        cache: where decoded pictures are kept: on "disk", in "memory", nowhere ("stream": decoded anew each time), or
+            what fits ("auto").
+        cache_gb: what all decoded pictures of all data may take on disk, in 10^9 bytes.
+        workers: processes that decode where nothing is kept; 0 is one for each core.
         checkpoint_seconds: a checkpoint at every epoch's end and, within long epochs, this often.
     """
 
     engine: Literal["auto", "torch"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, le=MAX_THREADS)
+    cache: Literal["auto", "disk", "memory", "stream"] = "auto"
+    cache_gb: float = Field(default=20.0, gt=0)
+    workers: int = Field(default=0, ge=0, le=MAX_THREADS)
     checkpoint_seconds: float = Field(default=60.0, gt=0)
 
 
@@ -137,6 +179,7 @@ class Recipe(Table):
     split: Split = Split()
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
+    sampling: Sampling = Sampling()
     loss: Loss = Loss()
     regularise: Regularise = Regularise()
     schedule: Schedule = Schedule()

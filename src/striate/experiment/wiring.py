@@ -2,27 +2,30 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from math import ceil
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from striate.analysis.rules import trainable_parameters
 from striate.base.errors import ConfigError, DataError
 from striate.data.augment import Augment
-from striate.data.dataset import Dataset, prepare
+from striate.data.batches import Feed
+from striate.data.cache_folder import cache_path
+from striate.data.dataset import Dataset, Wanted, prepare
 from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.data.samples import Source
+from striate.data.splits import Shares
 from striate.data.statistics import mean_std
+from striate.data.storage import Storage
 from striate.deploy.bundle import Architecture
 from striate.experiment.recipe import Recipe
 from striate.models.card import Card, Criterion, Given, Options
 from striate.models.catalogue import card, drawn, title, with_heads
 from striate.models.own_file import check_output, is_file, short_name
 from striate.training.engine import TrainState
+from striate.training.losses import class_loss, class_weights
 from striate.training.optimisers import OPTIMISERS
 from striate.training.plan import Plan
 from striate.training.schedules import SCHEDULES, Schedule
@@ -63,6 +66,19 @@ class Wired:
     steps_per_epoch: int
 
     @property
+    def feed(self) -> Feed:
+        """What training batches are made of."""
+        return Feed(
+            split=self.dataset.train,
+            preprocess=self.preprocess,
+            augment=self.augment,
+            seed=self.recipe.seed,
+            batch_size=self.recipe.batch_size,
+            balanced=self.recipe.sampling.balanced,
+            device=self.plan.device,
+        )
+
+    @property
     def title(self) -> str:
         """What the network is called where a name has to be short."""
         return title(self.recipe.model)
@@ -99,21 +115,21 @@ def prepare_data(
     Raises:
         DataError: pictures that do not decode, or too few to validate and to test with.
     """
-    split = recipe.split
-    dataset = prepare(
-        source,
-        picture or picture_of(recipe, source),
-        seed=recipe.seed,
-        validation_fraction=split.validation_fraction,
-        test_fraction=split.test_fraction,
-        skip_bad=split.skip_bad,
-        progress=progress,
-    )
+    split, fitted = recipe.split, picture or picture_of(recipe, source)
+    shares = Shares(split.validation_fraction, split.test_fraction, split.folds, split.fold)
+    wanted = Wanted(fitted, fitted, shares, recipe.seed, split.skip_bad, storage_of(recipe))
+    dataset = prepare(source, wanted, progress)
     for name, part in (("validation", dataset.validation), ("test", dataset.test)):
         if not len(part):
             fix = "bring a split of your own, or at least 3 pictures of some class"
             raise DataError(source.location, f"{name} pictures", "at least one", got="none", fix=fix)
     return dataset
+
+
+def storage_of(recipe: Recipe) -> Storage:
+    """Where decoded pictures are kept."""
+    execution = recipe.execution
+    return Storage(execution.cache, cache_path("decoded"), round(execution.cache_gb * 1e9))
 
 
 def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
@@ -152,7 +168,7 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         plan=plan,
         network=network,
         state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
-        loss_fn=_loss(recipe, chosen),
+        loss_fn=_loss(recipe, chosen, dataset),
         lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
         steps_per_epoch=steps_per_epoch,
     )
@@ -192,7 +208,10 @@ def _check_logits(recipe: Recipe, network: nn.Module, asked: Options, plan: Plan
         check_output(recipe.model, network, batch, asked.classes)
 
 
-def _loss(recipe: Recipe, chosen: Card) -> Criterion:
-    """Cross-entropy, in the form that the network is trained by."""
-    plain = partial(F.cross_entropy, label_smoothing=recipe.loss.label_smoothing)
+def _loss(recipe: Recipe, chosen: Card, dataset: Dataset) -> Criterion:
+    """Cross-entropy or focal loss, in the form that the network is trained by."""
+    asked = recipe.loss
+    counts = torch.bincount(dataset.train.labels, minlength=len(dataset.classes)).tolist()
+    weights = class_weights(asked.class_weights, counts)
+    plain = class_loss(label_smoothing=asked.label_smoothing, weights=weights, focal_gamma=asked.focal_gamma)
     return chosen.loss(plain) if chosen.loss else plain
