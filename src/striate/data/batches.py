@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 
 from striate.base.random import Purpose, key, philox
 from striate.data.augment import Augment, apply, draw
+from striate.data.kinds import Images
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
 
@@ -69,7 +70,8 @@ def training_batches(
     for start in range(first * batch_size, len(split), batch_size):
         samples = order[start : start + batch_size]
         images = _rows(split.images, samples)
-        images = images if augment.changes_nothing else apply(images, draws[samples])
+        if not augment.changes_nothing:  # torch can do little with 16 bits: float32 holds them exactly
+            images = apply(images if images.dtype == torch.uint8 else images.float(), draws[samples])
         yield preprocess.to_input(images.to(device)), split.labels[samples].to(device)
 
 
@@ -83,7 +85,7 @@ def evaluation_batches(
         yield preprocess.to_input(split.images[part].to(device)), split.labels[part].to(device)
 
 
-def _rows(images: UInt8[Tensor, "N C H W"], samples: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
+def _rows(images: Images, samples: Int64[Tensor, " B"]) -> Images:
     """The chosen pictures, copied as whole rows in the order in which they lie in memory."""
     samples = samples.to(images.device)
     if images.is_contiguous():

@@ -16,11 +16,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from striate.base.errors import DataError, ResourceError
-from striate.data.decode import DecodeFault, Fault, decode
+from striate.data.decode import DecodeFault, Fault, decoded
 from striate.data.items import ArrayItems, content_digest
+from striate.data.kinds import Planes
 from striate.data.picture import Picture, fit
 from striate.data.samples import Samples, Source
 from striate.data.split import Split
@@ -28,7 +28,7 @@ from striate.data.splits import divide
 
 SHOWN = 20  # faults listed in an error's text
 Progress = Callable[[int, int], None]
-Loaded = tuple[UInt8[np.ndarray, "C h w"] | Fault, bytes]  # the picture and the digest of its content
+Loaded = tuple[Planes | Fault, bytes]  # the picture and the digest of its content
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ class _Part:
 
 def _load(samples: Samples, picture: Picture, ticks: Iterator[None]) -> _Part:
     C, h, w = picture.shape
-    pixels = np.empty((len(samples), h, w, C), dtype=np.uint8)  # channels last, as they are read back in batches
+    pixels = np.empty((len(samples), h, w, C), dtype=picture.kind)  # channels last, as they are read back in batches
     rows: list[int] = []
     digests: list[bytes] = []
     faults: list[Fault] = []
@@ -154,7 +154,7 @@ def _decoded(samples: Samples, picture: Picture) -> Iterator[Loaded]:
     if isinstance(samples.items, ArrayItems):
         C, h, w = picture.shape
         array = samples.items.array
-        fits = array.shape[1:] == (h, w, C) or (array.shape[1:] == (h, w) and C == 1)
+        fits = array.dtype == picture.kind and (array.shape[1:] == (h, w, C) or (array.shape[1:] == (h, w) and C == 1))
         for item in array:  # asked once, and not 60,000 times, whether there is anything to fit
             image = item.reshape(h, w, C).transpose(2, 0, 1) if fits else fit(item, picture)
             yield image, content_digest(item)
@@ -170,8 +170,7 @@ def _decoded_item(samples: Samples, picture: Picture, row: int) -> Loaded:
     name = samples.names[row]
     try:
         content = samples.items.content(row, name)
-        image = decode(content, name) if isinstance(content, bytes) else content
-        return fit(image, picture), content_digest(content)
+        return decoded(content, picture, name), content_digest(content)
     except DecodeFault as error:
         return error.fault, b""
 
@@ -185,7 +184,7 @@ def _ticks(count: int, progress: Progress | None) -> Iterator[None]:
 
 
 def _check_memory(source: Source, count: int, picture: Picture) -> None:
-    needed = count * picture.channels * picture.height * picture.width
+    needed = count * picture.channels * picture.height * picture.width * np.dtype(picture.kind).itemsize
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
     if needed > physical:
         got = f"{needed / 2**30:.1f} GiB for {count} pictures of {picture.height}x{picture.width}"

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
+
+from striate.data.kinds import Images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -11,12 +13,12 @@ class Split:
     """Pictures of one size with their classes.
 
     Args:
-        images: uint8 (N, C, h, w), channels last in memory where C > 1.
+        images: of the picture's kind, (N, C, h, w), channels last in memory where C > 1.
         labels: class numbers (N,).
         names: the path relative to the data's root, or "train/17" where the data is one array.
     """
 
-    images: UInt8[Tensor, "N C h w"]
+    images: Images
     labels: Int64[Tensor, " N"]
     names: tuple[str, ...]
 
