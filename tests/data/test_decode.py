@@ -262,7 +262,11 @@ def fault_or_picture(content: bytes) -> None:
         (b"", "empty", "empty file"),
         (b"just text", "not-a-picture", r"not a picture (its bytes begin with b'just tex')"),
         (b"BM, says the text", "damaged", "not a picture (damaged BMP header)"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0", "format", "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM, NPY)"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0",
+            "format",
+            "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM, NPY)",
+        ),
         (b"<?xml version='1.0'?>\n<svg xmlns=''/>", "format", "format SVG is not supported ("),
         (b"%PDF-1.7", "format", "format PDF is not supported ("),
         (b"<!DOCTYPE html><html>", "format", "format HTML is not supported ("),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from striate.base.random import Purpose, key, philox
 from striate.data.augment import Augment, apply, draw
-from striate.data.kinds import Images
+from striate.data.kinds import Images, Part
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
 
@@ -85,7 +85,7 @@ def evaluation_batches(
         yield preprocess.to_input(split.images[part].to(device)), split.labels[part].to(device)
 
 
-def _rows(images: Images, samples: Int64[Tensor, " B"]) -> Images:
+def _rows(images: Images, samples: Int64[Tensor, " B"]) -> Part:
     """The chosen pictures, copied as whole rows in the order in which they lie in memory."""
     samples = samples.to(images.device)
     if images.is_contiguous():

@@ -38,7 +38,6 @@ from PIL import (
 
 from striate.base.errors import DataError
 from striate.data.faults import (
-    MAX_BYTES,
     MAX_PIXELS,
     DecodeFault,
     Fault,
@@ -211,6 +210,7 @@ def _parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.Image
 
 def _load(image: ImageFile.ImageFile, content: bytes, picture: Picture | None, name: str) -> Raster:
     size, box, raw = _shown_size(image), None, _raw_mode(image)
+    layers: Layers
     if picture is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
         box = _draft(image, size, picture)
     if raw == _GREY_ALPHA:

@@ -25,8 +25,8 @@ from striate.data.table import read_table
 
 TABLE = "split.csv"
 KINDS = (
-    "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM or .npy pictures (with or without train/val/test above), "
-    "a folder of IDX files, or an .npz"
+    "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM or .npy pictures (with or without train/val/test "
+    "above), a folder of IDX files, or an .npz"
 )
 
 
@@ -158,13 +158,8 @@ def _look(paths: Sequence[Path], root: Path) -> tuple[int, Kind, tuple[int, int]
     kinds = Counter(picture.kind for picture in found)
     sizes = {picture.size for picture in found}
     notes += _mixtures(channels, kinds)
-    one_count, one_kind = next(iter(channels), 3), next(iter(kinds), "uint8")
-    return (
-        one_count if len(channels) == 1 else 3,
-        one_kind if len(kinds) == 1 else "uint8",
-        sizes.pop() if len(sizes) == 1 else None,
-        notes,
-    )
+    kind: Kind = next(iter(kinds)) if len(kinds) == 1 else "uint8"
+    return next(iter(channels)) if len(channels) == 1 else 3, kind, sizes.pop() if len(sizes) == 1 else None, notes
 
 
 def _mixtures(channels: Counter[int], kinds: Counter[Kind]) -> list[str]:

@@ -25,10 +25,13 @@ class Normalise(nn.Module):
     def __init__(self, pad: int, shift: Float32[Tensor, " C"], scale: Float32[Tensor, " C"]) -> None:
         super().__init__()
         self.pad = pad
+        self.shift: Tensor
+        self.scale: Tensor
         self.register_buffer("shift", shift[:, None, None])
         self.register_buffer("scale", scale[:, None, None])
 
     def forward(self, images: Images) -> Float32[Tensor, "B C H W"]:
+        """Pictures -> what the network reads."""
         x = F.pad(images.to(torch.float32), (self.pad,) * 4)
         return (x - self.shift) * self.scale
 
@@ -47,9 +50,12 @@ class Whitened(nn.Module):
     def __init__(self, pad: int, matrix: Float32[Tensor, "F F"], offset: Tensor) -> None:
         super().__init__()
         self.pad = pad
+        self.matrix: Tensor
+        self.offset: Tensor
         self.register_buffer("matrix", matrix)
         self.register_buffer("offset", offset)
 
     def forward(self, images: Images) -> Float32[Tensor, "B C H W"]:
+        """Pictures -> what the network reads."""
         white = images.to(torch.float64).flatten(1) @ self.matrix.to(torch.float64).T - self.offset
         return F.pad(white.to(torch.float32).view(images.shape), (self.pad,) * 4)

@@ -1,9 +1,9 @@
 """What a picture's numbers are: bytes, 16-bit whole numbers, or floating point as it comes.
 
-    kind        white     a pixel in units of 1
-    uint8         255     v / 255
-    uint16      65535     v / 65535
-    float32         1     v: no range is stated, and none is enforced
+kind        white     a pixel in units of 1
+uint8         255     v / 255
+uint16      65535     v / 65535
+float32         1     v: no range is stated, and none is enforced
 """
 
 from typing import Literal
@@ -18,6 +18,7 @@ WHITE: dict[Kind, int] = {"uint8": 255, "uint16": 65_535, "float32": 1}
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
 Converted = UInt8[np.ndarray, "H W D"] | UInt16[np.ndarray, "H W D"] | Float32[np.ndarray, "H W D"]
 Planes = UInt8[np.ndarray, "C h w"] | UInt16[np.ndarray, "C h w"] | Float32[np.ndarray, "C h w"]
+Part = UInt8[Tensor, "B C h w"] | UInt16[Tensor, "B C h w"] | Float32[Tensor, "B C h w"]
 Images = UInt8[Tensor, "N C h w"] | UInt16[Tensor, "N C h w"] | Float32[Tensor, "N C h w"]
 
 

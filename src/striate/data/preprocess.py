@@ -1,6 +1,6 @@
 """From a picture's numbers to what the network reads, the same in training, prediction and serving.
 
-    input = (v / w - mean) / std        v: the number, 0 in the border; w: 255, 65535 or 1 by kind; mean, std: per channel
+    input = (v / w - mean) / std     v: the number, 0 in the border; w: 255, 65535 or 1 by kind; mean, std: a channel's
 
 computed as (v - w mean) * (1 / (w std)) in float32: two roundings, each its own operation, so neither the place
 in a batch nor the size of the batch can change a bit.  A whitening, where there is one, comes after it, both as one
@@ -55,12 +55,10 @@ class Preprocess:
 
     @classmethod
     def plain(cls, picture: Picture) -> "Preprocess":
-        """v / w and nothing else."""
+        """V / w and nothing else."""
         return cls(picture, (0.0,) * picture.channels, (1.0,) * picture.channels)
 
-    def whitened(
-        self, images: Images | Iterable[Images], method: Method, epsilon: float = EPSILON
-    ) -> "Preprocess":
+    def whitened(self, images: Images | Iterable[Images], method: Method, epsilon: float = EPSILON) -> "Preprocess":
         """The same with a whitening behind it, fitted on the training split.
 
         Args:

@@ -133,10 +133,11 @@ def _on_white(layered: Pixels) -> Converted:
     if pixels.dtype == np.float32:
         return pixels * alpha + (1 - alpha)
     # (w^2 + w / 2) fits the next wider type: the sum is never more
-    wider, w = (np.uint16, 255) if pixels.dtype == np.uint8 else (np.uint32, 65_535)
+    w = WHITE[_kind(pixels)]
+    wider = np.dtype(np.uint16 if w == 255 else np.uint32)
     a = alpha.astype(wider)
-    total = pixels.astype(wider) * a + wider(w) * (wider(w) - a) + wider(w // 2)
-    return (total // wider(w)).astype(pixels.dtype)
+    total = pixels.astype(wider) * a + w * (w - a) + w // 2  # Python's w takes the arrays' type
+    return (total // w).astype(pixels.dtype)
 
 
 def _luma(pixels: Pixels) -> Converted:
@@ -145,8 +146,8 @@ def _luma(pixels: Pixels) -> Converted:
     if pixels.dtype == np.uint16:
         r, g, b = (pixels[..., i, None].astype(np.uint32) for i in range(3))
         return ((19_595 * r + 38_470 * g + 7_471 * b + 32_768) >> 16).astype(np.uint16)
-    r, g, b = (pixels[..., i, None].astype(np.float64) for i in range(3))
-    return ((19_595 * r + 38_470 * g + 7_471 * b) / 65_536).astype(np.float32)
+    weights = np.array([[19_595], [38_470], [7_471]]) / 65_536  # each exact
+    return (pixels.astype(np.float64) @ weights).astype(np.float32)
 
 
 def _kind(pixels: Pixels) -> Kind:

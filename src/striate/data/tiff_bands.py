@@ -6,12 +6,15 @@ strip or tile that unpacks to more than its share is refused.
 
 import io
 import zlib
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from striate.data.faults import DecodeFault, brief, check_bytes, check_size, damaged
 from striate.data.kinds import kind_of
+
+if TYPE_CHECKING:  # 0.1 s to import, for a few files
+    from tifffile import TiffPage
 
 _PLAIN, _DEFLATE = 1, (8, 32_946)
 
@@ -22,11 +25,11 @@ def bands_layout(stream: IO[bytes], name: str) -> tuple[np.dtype, tuple[int, int
     Raises:
         DecodeFault: damaged, or no picture of our kinds and sizes.
     """
-    import tifffile  # 0.1 s, for a few files
+    import tifffile
 
     try:
         with tifffile.TiffFile(stream) as file:
-            return _checked(file.pages[0], name)
+            return _checked(file.pages.first, name)
     except (DecodeFault, MemoryError):
         raise
     except Exception as error:  # hostile bytes can raise nearly anything
@@ -43,7 +46,7 @@ def read_bands(content: bytes, name: str) -> np.ndarray:
 
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            page = file.pages[0]
+            page = file.pages.first
             dtype, shape = _checked(page, name)
             _check_segments(page, content, name)
             pixels = page.asarray(maxworkers=1)
@@ -59,7 +62,7 @@ def read_bands(content: bytes, name: str) -> np.ndarray:
     return pixels
 
 
-def _checked(page: "tifffile.TiffPage", name: str) -> tuple[np.dtype, tuple[int, int, int]]:  # type: ignore[name-defined]  # noqa: F821
+def _checked(page: "TiffPage", name: str) -> tuple[np.dtype, tuple[int, int, int]]:
     height, width, bands = page.imagelength, page.imagewidth, page.samplesperpixel
     check_size(width, height, name)
     dtype = page.dtype
@@ -74,8 +77,9 @@ def _checked(page: "tifffile.TiffPage", name: str) -> tuple[np.dtype, tuple[int,
     return dtype, (height, width, bands)
 
 
-def _check_segments(page: "tifffile.TiffPage", content: bytes, name: str) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _check_segments(page: "TiffPage", content: bytes, name: str) -> None:
     """No strip or tile may unpack to more than it holds: zlib itself would go on to the end of memory."""
+    assert page.dtype is not None
     share = int(np.prod(page.chunks)) * page.dtype.itemsize
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if start + count > len(content):

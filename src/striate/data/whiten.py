@@ -38,7 +38,7 @@ class Whiten:
     """A fitted whitening.
 
     Args:
-        method: "pca" turns to the principal axes, most variance first; "zca" turns back, so pictures look like pictures.
+        method: "pca" turns to the principal axes, most variance first; "zca" turns back: pictures look like pictures.
         epsilon: what was added to every variance.
         matrix: A, (F, F), of numbers that float32 holds.
         offset: b, (F,).
