@@ -91,7 +91,7 @@ def spoil(root):
         "ants/cut.png": ("truncated", "truncated"),
         "ants/empty.jpg": ("empty", "empty file"),
         "bees/text.jpg": ("not-a-picture", "not a picture (its bytes begin with b'this is ')"),
-        "bees/drawing.png": ("format", "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM)"),
+        "bees/drawing.png": ("format", "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM, NPY)"),
         "bees/pipe.png": ("not-a-file", "not a regular file (fifo)"),
     }
 

@@ -11,10 +11,10 @@ import pytest
 
 from striate.base.errors import ResourceError
 from striate.data.dataset import prepare
+from striate.data.decode import decoded
 from striate.data.items import FileItems
 from striate.data.picture import Picture
 from striate.data.pictures import Held, Shelved
-from striate.data.reading import decoded
 from striate.data.samples import Samples
 from striate.data.shelf import open_shelf
 from striate.data.source import open_source

@@ -187,7 +187,7 @@ def test_what_is_no_picture_is_said(digits_run, tmp_path):
     [np.zeros((8, 8), bool), np.zeros((8, 8), np.int8), np.zeros(8, np.uint8), np.zeros((0, 0), np.uint8)],
 )
 def test_what_could_be_read_in_two_ways_is_refused(digits_run, picture):
-    with pytest.raises(DataError, match="uint8 array"):
+    with pytest.raises(DataError, match="uint8 or uint16 array"):
         digits_run.predict(picture)
 
 

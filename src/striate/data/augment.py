@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from striate.base.errors import ConfigError
 from striate.base.random import Purpose, key, philox
+from striate.data.kinds import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,11 @@ def draw(augment: Augment, seed: int, epoch: int, samples: Int64[np.ndarray, " N
     return Draws(augment.shift, dy, dx, torch.from_numpy(words[2] < 2**31) if augment.flip else None)
 
 
-def apply(images: UInt8[Tensor, "B C H W"], draws: Draws, fill: int = 0) -> UInt8[Tensor, "B C H W"]:
+def apply(images: Part, draws: Draws, fill: int = 0) -> Part:
     """Apply what was drawn, one draw a picture.
 
     Args:
-        images: uint8, on any device.
+        images: uint8, or float32 in the units of the kind, on any device.
         draws: as many as pictures.
         fill: the byte that comes in from outside, 0 is black.
 
@@ -97,7 +98,7 @@ def apply(images: UInt8[Tensor, "B C H W"], draws: Draws, fill: int = 0) -> UInt
     return _flipped(moved if draws.shift else moved.clone(), draws.flip)
 
 
-def _shifted(images: UInt8[Tensor, "B C H W"], draws: Draws, fill: int) -> UInt8[Tensor, "B C H W"]:
+def _shifted(images: Part, draws: Draws, fill: int) -> Part:
     """Copy whole rows: row i of a result lies unbroken in the padded picture, WC bytes from one start."""
     B, C, H, W = images.shape
     s = draws.shift
@@ -109,7 +110,7 @@ def _shifted(images: UInt8[Tensor, "B C H W"], draws: Draws, fill: int) -> UInt8
     return at_every_byte.index_select(0, starts).view(B, H, W, C).permute(0, 3, 1, 2)
 
 
-def _flipped(images: UInt8[Tensor, "B C H W"], flip: Bool[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
+def _flipped(images: Part, flip: Bool[Tensor, " B"]) -> Part:
     """Mirror the chosen ones where they lie: three times as fast as choosing between two whole batches."""
     chosen = flip.nonzero()[:, 0].to(images.device)
     rows = images.permute(0, 2, 3, 1)  # B H W C

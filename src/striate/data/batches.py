@@ -118,10 +118,11 @@ def _training_batches(feed: Feed, epoch: int, first: int) -> Iterator[Batch]:
     for start in range(first * feed.batch_size, n, feed.batch_size):
         samples = order[start : start + feed.batch_size]
         rows = samples % n
-        images = split.pictures.gather(rows).to(feed.device)
-        if not feed.augment.changes_nothing:
-            images = apply(images, draw(feed.augment, feed.seed, epoch, samples))
-        yield feed.preprocess.to_input(images), split.labels[rows].to(feed.device)
+        images = split.pictures.gather(rows)
+        if not feed.augment.changes_nothing:  # torch can do little with 16 bits: float32 holds them exactly
+            images = images if images.dtype == torch.uint8 else images.float()
+            images = apply(images.to(feed.device), draw(feed.augment, feed.seed, epoch, samples))
+        yield feed.preprocess.to_input(images.to(feed.device)), split.labels[rows].to(feed.device)
 
 
 def evaluation_batches(

@@ -15,9 +15,9 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Shaped
 
-from striate.data.decode import DecodeFault, Fault, decode
-from striate.data.items import Content, content_digest
-from striate.data.picture import Picture, fit
+from striate.data.decode import DecodeFault, Fault, decoded
+from striate.data.items import content_digest
+from striate.data.picture import Picture
 from striate.data.samples import Samples
 
 AHEAD = 32  # samples under way for each core
@@ -37,16 +37,6 @@ class Read:
     digest: bytes
     pixels: Shaped[np.ndarray, "h w C"] | None
     fault: Fault | None = None
-
-
-def decoded(content: Content, picture: Picture, name: str) -> Shaped[np.ndarray, "C h w"]:
-    """From what a sample holds to the picture that it is brought to, for training, prediction and evaluation alike.
-
-    Raises:
-        DecodeFault: it is no picture.
-        DataError: its channels cannot be converted.
-    """
-    return fit(decode(content, name) if isinstance(content, bytes) else content, picture)
 
 
 def read_all(samples: Samples, picture: Picture, known: Container[bytes] = ()) -> Iterator[Read]:
