@@ -9,6 +9,7 @@ Philox: `more`.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Draws:
 
     Args:
         augment: what could be drawn.
-        words: of the R rows that its options need, in the order of `rows(augment)`; on the CPU.
+        words: of the R rows that its options need, where `places(augment)` says; on the CPU.
     """
 
     augment: Augment
@@ -55,8 +56,7 @@ class Draws:
 
     def of(self, block: Block) -> Int64[Tensor, "N K 4"]:
         """The words of one block."""
-        places = [place for place, (owner, _) in enumerate(rows(self.augment)) if owner is block]
-        return self.words[:, places[0] : places[-1] + 1] if places else self.words[:, :0]
+        return self.words[:, places(self.augment)[block]]
 
     def uniform(self, block: Block) -> Float64[Tensor, "N K 4"]:
         """The same as numbers in [0, 1)."""
@@ -74,12 +74,12 @@ class Draws:
     @property
     def dy(self) -> Int64[Tensor, " N"]:
         """In [-shift, shift], pixels."""
-        return self._shift(0)
+        return self.shifts[:, 0]
 
     @property
     def dx(self) -> Int64[Tensor, " N"]:
         """In [-shift, shift], pixels."""
-        return self._shift(1)
+        return self.shifts[:, 1]
 
     @property
     def flip(self) -> Bool[Tensor, " N"] | None:
@@ -91,26 +91,29 @@ class Draws:
         """Which are mirrored top to bottom, or None where none can be."""
         return self.of(Block.MOVES)[:, 0, 3] < HALF if self.augment.vertical_flip else None
 
-    def _shift(self, word: int) -> Int64[Tensor, " N"]:
-        return (self.of(Block.MOVES)[:, 0, word] * (2 * self.shift + 1) >> 32) - self.shift
+    @property
+    def shifts(self) -> Int64[Tensor, "N 2"]:
+        """(dy, dx) in one."""
+        return (self.of(Block.MOVES)[:, 0, :2] * (2 * self.shift + 1) >> 32) - self.shift
 
 
-def rows(augment: Augment) -> list[tuple[Block, int]]:
-    """Which rows are drawn: those of options that are on, and MOVES always."""
+@lru_cache(maxsize=64)
+def places(augment: Augment) -> dict[Block, slice]:
+    """Which rows each block has: those of options that are on, and MOVES always."""
     a = augment
-    policy = {"none": 0, "randaugment": a.policy_operations, "trivialaugment": 1}[a.policy]
     counts = {
         Block.MOVES: 1,
-        Block.CROP: a.crop_scale < 1,
-        Block.AFFINE: 2 * any((a.rotate, a.zoom, a.shear, a.translate)),
-        Block.JITTER: any((a.brightness, a.contrast, a.saturation, a.hue)),
-        Block.NOISE: a.colour_noise > 0,
+        Block.CROP: int(a.crop_scale < 1),
+        Block.AFFINE: 2 * a.warps,
+        Block.JITTER: int(a.jitters),
+        Block.NOISE: int(a.colour_noise > 0),
         Block.ERASE: 2 * (a.erase > 0),
-        Block.POLICY: policy,
-        Block.ELASTIC: a.elastic > 0,
-        Block.MIX: a.mixes,
+        Block.POLICY: {"none": 0, "randaugment": a.policy_operations, "trivialaugment": 1}[a.policy],
+        Block.ELASTIC: int(a.elastic > 0),
+        Block.MIX: int(a.mixes),
     }
-    return [(block, row) for block, count in counts.items() for row in range(count)]
+    ends = np.cumsum(list(counts.values())).tolist()
+    return {block: slice(end - count, end) for (block, count), end in zip(counts.items(), ends, strict=True)}
 
 
 def draw(augment: Augment, seed: int, epoch: int, samples: Int64[np.ndarray, " N"]) -> Draws:
@@ -122,10 +125,11 @@ def draw(augment: Augment, seed: int, epoch: int, samples: Int64[np.ndarray, " N
         epoch: counted from 0.
         samples: positions in the training split; the order of asking changes nothing.
     """
-    blocks, places = np.array(rows(augment), dtype=np.int64).T
-    sample = samples[:, None]
-    counter = np.broadcast_arrays(sample, np.int64(epoch), blocks, places)
-    return Draws(augment, torch.from_numpy(np.stack(philox(tuple(counter), key(seed, Purpose.AUGMENT)), axis=-1)))
+    rows = [(block, row) for block, part in places(augment).items() for row in range(part.stop - part.start)]
+    block, row = np.array(rows, dtype=np.int64).T
+    sample, number, block, row = np.broadcast_arrays(samples[:, None], np.int64(epoch), block, row)
+    words = philox((sample, number, block, row), key(seed, Purpose.AUGMENT))
+    return Draws(augment, torch.from_numpy(np.stack(words, axis=-1)))
 
 
 def more(words: Int64[Tensor, "N 4"], count: int) -> Int64[Tensor, "N M"]:

@@ -50,7 +50,9 @@ def _shifted(images: Images, draws: Draws, size: tuple[int, int], fill: int | fl
     rows = images.permute(0, 2, 3, 1)
     padded = F.pad(rows, (0, 0, p, p, p, p), value=fill).contiguous() if p else rows.contiguous()  # B H+2p W+2p C
     high, wide = H + 2 * p, W + 2 * p
-    corners = ((torch.arange(B) * high + draws.dy + top + p) * wide + draws.dx + left + p) * C  # where results begin
+    steps = torch.tensor([wide * C, C])
+    first = (top + p) * wide * C + (left + p) * C
+    corners = (draws.shifts * steps).sum(1) + torch.arange(B) * (high * wide * C) + first  # where results begin
     starts = (corners[:, None] + torch.arange(h) * (wide * C)).flatten().to(images.device)
     at_every_number = padded.as_strided((padded.numel() - w * C + 1, w * C), (1, 1))
     return at_every_number.index_select(0, starts).view(B, h, w, C).permute(0, 3, 1, 2)

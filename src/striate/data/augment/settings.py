@@ -75,14 +75,22 @@ class Augment:
     @property
     def resamples(self) -> bool:
         """Whether pixels are interpolated; otherwise they are copied as they are."""
-        warped = self.crop_scale < 1 or self.policy != "none"
-        return warped or any((self.rotate, self.shear, self.translate, self.zoom, self.elastic))
+        return self.warps or self.crop_scale < 1 or self.elastic > 0 or self.policy != "none"
+
+    @property
+    def jitters(self) -> bool:
+        """Whether brightness, contrast, saturation or hue change."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))
+
+    @property
+    def warps(self) -> bool:
+        """Whether pictures are turned, sheared, translated or zoomed."""
+        return any((self.rotate, self.shear, self.translate, self.zoom))
 
     @property
     def recolours(self) -> bool:
         """Whether the values of pixels are computed anew."""
-        jittered = any((self.brightness, self.contrast, self.saturation, self.hue))
-        return jittered or self.colour_noise > 0 or self.policy != "none"
+        return self.jitters or self.colour_noise > 0 or self.policy != "none"
 
     @property
     def mixes(self) -> bool:
