@@ -122,5 +122,5 @@ def noise(x: Images, draws: Draws, axes: Axes, top: float | None) -> Images:
 
 def normal(words: Int64[Tensor, "B M"]) -> Float64[Tensor, "B K"]:
     """Standard normal numbers from pairs of words: sqrt(-2 ln u) cos(2 pi v), u in (0, 1] (Box and Muller 1958)."""
-    first, second = words[:, ::2], words[:, 1::2]
-    return (-2 * uniform(first + 1).log()).sqrt() * (2 * torch.pi * uniform(second)).cos()
+    radius, angle = words[:, ::2].double() + 1, words[:, 1::2].double()
+    return (-2 * uniform(radius).log()).sqrt() * (2 * torch.pi * uniform(angle)).cos()

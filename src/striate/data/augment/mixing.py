@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from striate.base.random import uniform
-from striate.data.augment.draws import HALF, Block, Draws
+from striate.data.augment.draws import Block, Draws
 
 Inputs = Float32[Tensor, "B C H W"]
 Targets = Float32[Tensor, "B K"]
@@ -62,11 +61,11 @@ def shares(
     draws: Draws, size: tuple[int, int], device: torch.device
 ) -> tuple[Float32[Tensor, "B 1 h w"], Float64[Tensor, " B"]]:
     """The picture's own share at each pixel, and over all of them."""
-    a, words = draws.augment, draws.of(Block.MIX)[:, 0]
-    mixup, cut = (beta_quantile(alpha, uniform(words[:, 1])) for alpha in (a.mixup, a.cutmix))
+    a, drawn = draws.augment, draws.uniform(Block.MIX)[:, 0]
+    mixup, cut = (beta_quantile(alpha, drawn[:, 1]) for alpha in (a.mixup, a.cutmix))
     if not a.cutmix:
         return mixup.float().to(device)[:, None, None, None], mixup
-    edges = rectangles(cut, uniform(words[:, 2:]), size)
+    edges = rectangles(cut, drawn[:, 2:], size)
     (top, bottom), (left, right) = edges
     outside = 1 - ((bottom - top) * (right - left)).double() / (size[0] * size[1])
     i, j = (torch.arange(n, device=device) for n in size)
@@ -75,7 +74,7 @@ def shares(
     kept = (~inside).float()[:, None]
     if not a.mixup:
         return kept, outside
-    coin = words[:, 0] < HALF
+    coin = drawn[:, 0] < 0.5
     flat = mixup.float().to(device)[:, None, None, None]
     return torch.where(coin.to(device)[:, None, None, None], kept, flat), torch.where(coin, outside, mixup)
 
