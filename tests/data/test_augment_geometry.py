@@ -46,10 +46,8 @@ def source(a: Augment, number: int, p: tuple[float, float], stored, size) -> tup
     x, y = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
     x, y = x - a.translate * w * (2 * move[1] - 1), y - a.translate * h * (2 * move[0] - 1)
     x, y = (-x if moves[2] < 0.5 and a.flip else x), (-y if moves[3] < 0.5 and a.vertical_flip else y)
-    y, x = (
-        y + math.floor(moves[0] * (2 * a.shift + 1)) - a.shift,
-        x + math.floor(moves[1] * (2 * a.shift + 1)) - a.shift,
-    )
+    dy, dx = (math.floor(u * (2 * a.shift + 1)) - a.shift for u in moves[:2])
+    y, x = y + dy, x + dx
     if a.crop_scale < 1:
         share = a.crop_scale + (1 - a.crop_scale) * crop[0]
         low, high = max(3 / 4, share * W / H), min(4 / 3, W / (share * H))

@@ -54,7 +54,7 @@ def _shifted(images: Images, draws: Draws, size: tuple[int, int], fill: int | fl
     first = (top + p) * wide * C + (left + p) * C
     corners = (draws.shifts * steps).sum(1) + torch.arange(B) * (high * wide * C) + first  # where results begin
     starts = (corners[:, None] + torch.arange(h) * (wide * C)).flatten().to(images.device)
-    at_every_number = padded.as_strided((padded.numel() - w * C + 1, w * C), (1, 1))
+    at_every_number = padded.as_strided((max(0, padded.numel() - w * C + 1), w * C), (1, 1))
     return at_every_number.index_select(0, starts).view(B, h, w, C).permute(0, 3, 1, 2)
 
 

@@ -1,12 +1,10 @@
 """Which random changes a training picture meets: all are off until asked for."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from striate.base.errors import ConfigError
 
-Policy = Literal["none", "randaugment", "trivialaugment"]
-
+POLICIES = ("none", "randaugment", "trivialaugment")
 LEVELS = 30  # RandAugment and TrivialAugment count their strength in 0 .. 30
 MOST_OPERATIONS = 14
 LARGEST_ALPHA = 100.0  # beyond it Beta(alpha, alpha) is 1/2 and nothing else
@@ -32,7 +30,7 @@ class Augment:
         hue: turn by up to this share of the colour circle in both directions, in [0, 0.5].
         colour_noise: standard deviation of AlexNet's noise along the principal axes of colour, in [0, 10]; its is 0.1.
         erase: the probability that a rectangle is overwritten with noise.
-        policy: operations drawn from a published list, one after the other.
+        policy: none, randaugment or trivialaugment: operations drawn from a published list, one after the other.
         policy_magnitude: RandAugment's strength of every operation, in [0, 30].
         policy_operations: how many operations RandAugment applies, in [1, 14].
         elastic: standard deviation in pixels by which every pixel is displaced.
@@ -55,7 +53,7 @@ class Augment:
     hue: float = 0.0
     colour_noise: float = 0.0
     erase: float = 0.0
-    policy: Policy = "none"
+    policy: str = "none"
     policy_magnitude: float = 9.0
     policy_operations: int = 2
     elastic: float = 0.0
@@ -104,7 +102,6 @@ class Augment:
         return not (moves or self.resamples or self.recolours or self.erase or self.mixes)
 
 
-POLICIES = ("none", "randaugment", "trivialaugment")
 OFF = "0 is off"
 RANGES: dict[str, tuple[float, float, str]] = {
     "crop_scale": (0.01, 1, "0.08 is ImageNet's custom, 0.5 is gentle; 1 is no crop"),
