@@ -19,7 +19,7 @@ def split(count: int = 53, channels: int = 1) -> Split:
 
 
 def epoch(batch_size=8, first=0):
-    feed = Feed(split(), PREPROCESS, Augment(1, True), seed=3, batch_size=batch_size)
+    feed = Feed(split(), PREPROCESS, Augment(1, True), seed=3, batch_size=batch_size, num_classes=10)
     return list(training_batches(feed, 2, first))
 
 
@@ -90,7 +90,7 @@ def test_an_empty_split_has_no_batches():
 def test_colour_batches_are_channels_last_and_right():
     data = split(20, channels=3)
     preprocess = Preprocess(Picture(3, 8, 8), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
-    (x, _), *_ = training_batches(Feed(data, preprocess, Augment(), seed=0, batch_size=20), 0)
+    (x, _), *_ = training_batches(Feed(data, preprocess, Augment(), seed=0, batch_size=20, num_classes=10), 0)
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(x, preprocess.to_input(data.images)[epoch_order(20, 0, 0)])
 
@@ -122,7 +122,7 @@ def test_balanced_the_order_depends_on_seed_and_epoch_and_leaves_nobody_out_for_
 def test_balanced_batches_repeat_a_sample_with_other_changes():
     pixels = np.random.default_rng(1).integers(0, 256, (53, 8, 8, 1), dtype=np.uint8)
     data = Split(Held(pixels), torch.from_numpy(LABELS), tuple(map(str, range(53))))
-    feed = Feed(data, PREPROCESS, Augment(3, True), seed=3, batch_size=53, balanced=True)
+    feed = Feed(data, PREPROCESS, Augment(3, True), seed=3, batch_size=53, num_classes=10, balanced=True)
     ((x, y),) = training_batches(feed, 0)
     assert sorted(torch.bincount(y).tolist()) == [17, 18, 18]
     rare = x[y == 2]

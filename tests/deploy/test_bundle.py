@@ -154,7 +154,7 @@ def test_one_path_leads_from_a_picture_to_the_input(digits_run, digits, tmp_path
     trained, evaluated = (
         torch.cat([x for x, _ in batches])
         for batches in (
-            training_batches(Feed(digits.train, preprocess, Augment(), seed=0, batch_size=64), 0),
+            training_batches(Feed(digits.train, preprocess, Augment(), seed=0, batch_size=64, num_classes=10), 0),
             evaluation_batches(digits.train, preprocess, 512),
         )
     )

@@ -18,7 +18,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from striate.base.random import Purpose, key, philox
-from striate.data.augment import Augment, apply, draw
+from striate.calculus.whitening import Axes
+from striate.data.augment import Augment, Draws, apply, draw, mix
+from striate.data.kinds import Part, top_of
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
@@ -37,6 +39,8 @@ class Feed:
         augment: random changes; `Augment()` for none.
         seed: the run's seed.
         batch_size: pictures a batch; the last one of an epoch holds the rest.
+        num_classes: of the labels.
+        axes: of the training pictures' colours, for colour noise.
         balanced: every class equally often.
         device: where the batches go.
     """
@@ -46,6 +50,8 @@ class Feed:
     augment: Augment
     seed: int
     batch_size: int
+    num_classes: int
+    axes: Axes | None = None
     balanced: bool = False
     device: str | torch.device = "cpu"
 
@@ -106,7 +112,8 @@ def training_batches(feed: Feed, epoch: int, first: int = 0) -> Iterator[Batch]:
         first: the number of batches of this epoch that a resumed run has done.
 
     Yields:
-        (input (B, C, H, W) float32 channels last, labels (B,) int64).
+        (input (B, C, H, W) float32 channels last, labels (B,) int64, or a probability for each class where pictures
+        are mixed).
     """
     assert first >= 0
     return prefetched(_training_batches(feed, epoch, first))
@@ -118,11 +125,20 @@ def _training_batches(feed: Feed, epoch: int, first: int) -> Iterator[Batch]:
     for start in range(first * feed.batch_size, n, feed.batch_size):
         samples = order[start : start + feed.batch_size]
         rows = samples % n
-        images = split.pictures.gather(rows)
-        if not feed.augment.changes_nothing:  # torch can do little with 16 bits: float32 holds them exactly
-            images = images if images.dtype == torch.uint8 else images.float()
-            images = apply(images.to(feed.device), draw(feed.augment, feed.seed, epoch, samples))
-        yield feed.preprocess.to_input(images.to(feed.device)), split.labels[rows].to(feed.device)
+        images, labels = split.pictures.gather(rows), split.labels[rows].to(feed.device)
+        if feed.augment.changes_nothing:
+            yield feed.preprocess.to_input(images.to(feed.device)), labels
+            continue
+        draws = draw(feed.augment, feed.seed, epoch, samples)
+        x = feed.preprocess.to_input(_augmented(feed, images.to(feed.device), draws))
+        yield mix(x, labels, draws, feed.num_classes) if feed.augment.mixes else (x, labels)
+
+
+def _augmented(feed: Feed, images: Part, draws: Draws) -> Part:
+    picture = feed.preprocess.picture
+    images = images if images.dtype == torch.uint8 else images.float()  # it holds 16 bits exactly; torch adds few such
+    size = (picture.height, picture.width)
+    return apply(images, draws, size=size, top=top_of(picture.kind), axes=feed.axes)
 
 
 def evaluation_batches(

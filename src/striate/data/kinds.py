@@ -22,6 +22,15 @@ Part = UInt8[Tensor, "B C h w"] | UInt16[Tensor, "B C h w"] | Float32[Tensor, "B
 Images = UInt8[Tensor, "N C h w"] | UInt16[Tensor, "N C h w"] | Float32[Tensor, "N C h w"]
 
 
+def top_of(kind: Kind) -> float | None:
+    """The value of white; None where the numbers have no range.
+
+    >>> top_of("uint16"), top_of("float32")
+    (65535.0, None)
+    """
+    return None if kind == "float32" else float(WHITE[kind])
+
+
 def kind_of(dtype: np.dtype) -> Kind | None:
     """The kind that an array's numbers make, of either byte order; None where they make none.
 
