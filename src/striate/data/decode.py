@@ -41,6 +41,7 @@ from striate.data.faults import (
     MAX_PIXELS,
     DecodeFault,
     Fault,
+    Stream,
     brief,
     check_bytes,
     check_size,
@@ -176,7 +177,7 @@ def pillow_raster(image: Image.Image, name: str = "picture") -> Raster:
     return _upright(image, pixels, layers, None)
 
 
-def _parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageFile | str:
+def _parse(stream: Stream, name: str) -> ImageFile.ImageFile | str:
     """Read the header and hold it against the limits; the format alone, where Pillow cannot read it but we can."""
     length = stream.seek(0, os.SEEK_END)
     stream.seek(0)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+Stream = io.BytesIO | io.BufferedReader
 MAX_BYTES = 256 * 2**20  # of a file, and of an array unpacked
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_768  # pixels

@@ -5,16 +5,15 @@ and against the length of the file before a pixel is looked at, and the pixels a
 """
 
 import io
-from typing import IO
 
 import numpy as np
 from numpy.lib import format as numpy_format
 
-from striate.data.faults import DecodeFault, brief, check_size
+from striate.data.faults import DecodeFault, Stream, brief, check_size
 from striate.data.kinds import kind_of
 
 
-def npy_layout(stream: IO[bytes], name: str) -> tuple[np.dtype, tuple[int, ...], bool]:
+def npy_layout(stream: Stream, name: str) -> tuple[np.dtype, tuple[int, ...], bool]:
     """Type, shape and whether the first axis runs fastest; the stream is left at the first pixel.
 
     Raises:

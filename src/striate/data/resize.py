@@ -1,12 +1,15 @@
 """How an image of any size is brought to the one size of a picture.
 
     squash       both sides to the size, whatever becomes of the proportions
-    crop         the side that needs the larger scale to its size, the other in proportion; then the centre
-    letterbox    the side that needs the smaller scale to its size, the other in proportion; then black around it
+    crop         the largest part of the image that has the picture's proportions, from its centre, to the size
+    letterbox    the image in its own proportions, as large as fits; black around it
 
-"In proportion" is rounded to whole pixels, a half upwards, and at least 1; of an odd rest the larger half is on the
-right and below.  The filter is Pillow's antialiased bilinear one, each channel for itself: 8 bits in Pillow's
-fixed-point arithmetic, others in its floating-point one, 16 bits rounded, a half to even.
+The shorter side of that part, or of the letterboxed image, is rounded to whole pixels, a half upwards, and at least 1;
+of an odd rest the larger half is on the right and below.
+
+The filter is Pillow's antialiased bilinear one, each channel for itself, along rows and along columns in the order that
+Pillow finds cheaper: 8 bits in its fixed-point arithmetic, rounded after each of the two; others in its floating-point
+one, 16 bits rounded at the end, a half to even.  So the last bit is Pillow's, and may be another with another version.
 """
 
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ class Placement:
     """Where an image goes in a picture.
 
     Args:
-        scaled: (height, width) of the whole image after the resize.
+        scaled: (height, width) that the whole image would have at the same scale.
         window: left, top, right, bottom of what is kept, in pixels of the image.
         size: (height, width) of what is kept, in the picture.
         corner: (top, left) of it, in the picture.
@@ -45,26 +48,17 @@ def placement(image: tuple[int, int], picture: tuple[int, int], resize: Resize) 
     everything = (0, 0, W, H)
     if resize == "squash":
         return Placement(picture, everything, picture, (0, 0))
-    by_height = (h * W >= w * H) == (resize == "crop")
-    scaled = (h, _proportion(W, h, H)) if by_height else (_proportion(H, w, W), w)
     if resize == "letterbox":
+        scaled = (h, _proportion(W, h, H)) if h * W < w * H else (_proportion(H, w, W), w)
         return Placement(scaled, everything, scaled, ((h - scaled[0]) // 2, (w - scaled[1]) // 2))
-    top, left = (scaled[0] - h) // 2, (scaled[1] - w) // 2
-    # Only what is kept is computed: a thread of 1 x 30,000 pixels would be scaled to millions.
-    window = tuple(edge * whole / part for edge, whole, part in _edges(image, scaled, (top, left), picture))
-    return Placement(scaled, (window[0], window[1], min(window[2], W), min(window[3], H)), picture, (0, 0))
+    kept = (H, _proportion(w, H, h)) if h * W > w * H else (_proportion(h, W, w), W)
+    top, left = (H - kept[0]) // 2, (W - kept[1]) // 2
+    scaled = (-(-h * H // kept[0]), -(-w * W // kept[1]))
+    return Placement(scaled, (left, top, left + kept[1], top + kept[0]), picture, (0, 0))
 
 
 def _proportion(side: int, new: int, old: int) -> int:
     return max(1, (2 * side * new + old) // (2 * old))
-
-
-def _edges(
-    image: tuple[int, int], scaled: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
-) -> list[tuple[int, int, int]]:
-    """(edge in the scaled image, side of the image, side of the scaled image) of left, top, right, bottom."""
-    (H, W), (rows, columns), (top, left), (h, w) = image, scaled, corner, size
-    return [(left, W, columns), (top, H, rows), (left + w, W, columns), (top + h, H, rows)]
 
 
 def resample(pixels: Pixels, box: Box, size: tuple[int, int]) -> Planes:

@@ -6,11 +6,11 @@ strip or tile that unpacks to more than its share is refused.
 
 import io
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.data.faults import DecodeFault, brief, check_bytes, check_size, damaged
+from striate.data.faults import DecodeFault, Stream, brief, check_bytes, check_size, damaged
 from striate.data.kinds import kind_of
 
 if TYPE_CHECKING:  # 0.1 s to import, for a few files
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # 0.1 s to import, for a few files
 _PLAIN, _DEFLATE = 1, (8, 32_946)
 
 
-def bands_layout(stream: IO[bytes], name: str) -> tuple[np.dtype, tuple[int, int, int]]:
+def bands_layout(stream: Stream, name: str) -> tuple[np.dtype, tuple[int, int, int]]:
     """Type and H W C of the first page.
 
     Raises:

@@ -80,7 +80,7 @@ def _bundle(wired: Wired) -> Bundle:
         preprocess=wired.preprocess.as_dict(),
         classes=wired.dataset.classes,
         data_fingerprint=wired.dataset.fingerprint,
-        versions={"striate": __version__, "torch": versions["torch"], "python": versions["python"]},
+        versions={"striate": __version__, **{name: versions[name] for name in ("torch", "pillow", "python")}},
     )
     return Bundle(model=wired.network, preprocess=wired.preprocess, config=config)
 
