@@ -62,5 +62,8 @@ def _flipped(images: Images, flip: Bool[Tensor, " B"], axis: int) -> Images:
     """Mirror the chosen ones where they lie: three times as fast as choosing between two whole batches."""
     chosen = flip.nonzero()[:, 0].to(images.device)
     rows = images.permute(0, 2, 3, 1)  # B H W C
-    rows.index_copy_(0, chosen, rows.index_select(0, chosen).flip(axis))
+    mirrored = rows.index_select(0, chosen).flip(axis)
+    if rows.is_contiguous() and rows.stride(0) * rows.element_size() % 8 == 0:  # torch copies number by number, so
+        rows, mirrored = (part.flatten(1).view(torch.int64) for part in (rows, mirrored))  # eight bytes at a time
+    rows.index_copy_(0, chosen, mirrored)
     return images
