@@ -100,18 +100,14 @@ def hue(x: Images, turn: Factors) -> Images:
     red, green, blue = x.chunk(3, 1)
     value, least = (pick(pick(red, green), blue) for pick in (torch.maximum, torch.minimum))
     chroma = value - least
-    from_red, from_green, from_blue = (
-        green - blue,
-        (blue - red).add_(chroma, alpha=2),
-        (red - green).add_(chroma, alpha=4),
-    )
-    sixth = torch.where(value == red, from_red, torch.where(value == green, from_green, from_blue))
+    from_green, from_blue = (blue - red).add_(chroma, alpha=2), (red - green).add_(chroma, alpha=4)
+    sixth = torch.where(value == red, green - blue, torch.where(value == green, from_green, from_blue))
     sixth.div_(chroma.clamp(min=TINY)).add_(6 * turn)  # grey has no hue, and its chroma of 0 hides any
     sixth.sub_((sixth / 6).floor_().mul_(6))
     y = torch.empty_like(x)
     for channel, (sign, start, middle) in enumerate(((1, -1, 3), (-1, 2, 2), (-1, 2, 4))):
         part = (sixth - middle).abs_().mul_(sign).add_(start).clamp_(0, 1)
-        torch.addcmul(least, chroma, part, out=y[:, channel : channel + 1])
+        torch.add(part.mul_(chroma), least, out=y[:, channel : channel + 1])
     return y
 
 
