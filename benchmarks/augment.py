@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from striate.data.augment import Augment, apply, draw
+from striate.data.picture import Picture
+from striate.data.preprocess import Preprocess
 
-MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 JITTER = (0.4, 0.4, 0.4, 0.1)  # brightness, contrast, saturation, hue
 SCALE = 0.08
 BASE = "Pillow, DataLoader, 2 workers"
@@ -100,7 +102,7 @@ def striate(task: Task, pixels: np.ndarray) -> Pass:
     """Batches drawn, gathered, changed and normalised as a whole."""
     images = torch.from_numpy(pixels)
     epochs = iter(range(1000))
-    shift, scale = (255 * MEAN)[:, None, None], (1 / (255 * STD))[:, None, None]
+    preprocess = Preprocess(Picture(3, task.size, task.size), MEAN, STD)
 
     def one_pass() -> Iterator[Tensor]:
         epoch = next(epochs)
@@ -108,9 +110,20 @@ def striate(task: Task, pixels: np.ndarray) -> Pass:
         draws = draw(task.augment, 0, epoch, np.arange(len(images), dtype=np.int64))
         for samples in order.split(task.batch_size):
             batch = images.index_select(0, samples).permute(0, 3, 1, 2)
-            yield apply(batch, draws[samples], size=(task.size, task.size)).float().sub_(shift).mul_(scale)
+            yield network_input(apply(batch, draws[samples], size=(task.size, task.size)), preprocess)
 
     return one_pass
+
+
+def network_input(images: Tensor, preprocess: Preprocess) -> Tensor:
+    """Bytes by the function of training, computed pixels by the same formula."""
+    if images.dtype == torch.uint8:
+        return preprocess.to_input(images)
+    return images.sub_(255 * channels(MEAN)).mul_(1 / (255 * channels(STD)))
+
+
+def channels(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values)[:, None, None]
 
 
 class OneByOne(Dataset[Tensor]):
@@ -125,7 +138,7 @@ class OneByOne(Dataset[Tensor]):
     def __getitem__(self, number: int) -> Tensor:
         image = self.change(Image.fromarray(self.pixels[number]))
         x = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(255)
-        return x.sub_(MEAN[:, None, None]).div_(STD[:, None, None])
+        return x.sub_(channels(MEAN)).div_(channels(STD))
 
 
 def pillow(task: Task, pixels: np.ndarray, *, workers: int) -> Pass:
@@ -138,7 +151,7 @@ def with_kornia(task: Task, pixels: np.ndarray) -> Pass:
     from kornia.augmentation import Normalize
 
     images = torch.from_numpy(pixels)
-    modules = nn.Sequential(*task.kornia(), Normalize(MEAN, STD))
+    modules = nn.Sequential(*task.kornia(), Normalize(torch.tensor(MEAN), torch.tensor(STD)))
 
     def one_pass() -> Iterator[Tensor]:
         for samples in torch.randperm(len(images)).split(task.batch_size):

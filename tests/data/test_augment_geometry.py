@@ -12,7 +12,8 @@ from striate.base.random import Purpose, key, philox
 from striate.data.augment import Augment, apply, draw
 from striate.data.augment.boxes import box
 from striate.data.augment.draws import Block
-from striate.data.augment.geometry import crops, rotation, sample, shear, translation
+from striate.data.augment.geometry import rotation, sample, shear, translation
+from striate.data.augment.moves import crops
 
 SAMPLES = np.arange(20_000, dtype=np.int64)
 EVERYTHING = Augment(2, True, vertical_flip=True, crop_scale=0.3, rotate=40.0, shear=15.0, translate=0.2, zoom=0.3)
@@ -53,7 +54,8 @@ def source(a: Augment, number: int, p: tuple[float, float], stored, size) -> tup
         low, high = max(3 / 4, share * W / H), min(4 / 3, W / (share * H))
         ratio = math.exp(math.log(low) + (math.log(high) - math.log(low)) * crop[1])
         wide, tall = math.sqrt(share * W * H * ratio), math.sqrt(share * W * H / ratio)
-        left, top = crop[3] * (W - wide), crop[2] * (H - tall)
+        wide, tall = round(wide), round(tall)
+        left, top = math.floor(crop[3] * (W - wide + 1)), math.floor(crop[2] * (H - tall + 1))
         return top + (y + h / 2) * tall / h - 0.5, left + (x + w / 2) * wide / w - 0.5
     return y + (h - 1) / 2 + (H - h) // 2, x + (w - 1) / 2 + (W - w) // 2
 
@@ -75,7 +77,7 @@ def bilinear(picture: np.ndarray, y: float, x: float, fill: float) -> np.ndarray
         (EVERYTHING, (11, 14)),
         (EVERYTHING, (9, 7)),
         (EVERYTHING, (20, 16)),
-        (Augment(crop_scale=0.1), (8, 8)),
+        (Augment(1, crop_scale=0.1), (8, 8)),
         (Augment(rotate=180.0), (11, 14)),
         (Augment(rotate=30.0), (8, 11)),
         (Augment(shear=30.0), (11, 14)),
@@ -150,18 +152,43 @@ def test_a_vertical_flip_mirrors_half_top_to_bottom():
 
 
 def test_crops_have_uniform_areas_log_uniform_ratios_and_lie_within():
-    m = crops(draw(Augment(crop_scale=0.2), 3, 0, SAMPLES), (100, 120), (50, 50))
-    high, wide = m[:, 1, 1] * 50, m[:, 0, 0] * 50
-    share, ratio = high * wide / 12_000, wide / high
+    found = crops(draw(Augment(crop_scale=0.2), 3, 0, SAMPLES), (200, 240)).double()
+    top, left, high, wide = found.T
+    share, ratio = high * wide / 48_000, wide / high
     even = torch.linspace(0, 1, len(SAMPLES), dtype=torch.float64)
     assert (share.sort().values - (0.2 + 0.8 * even)).abs().max() < 0.02
     small = share < 0.6  # every ratio fits
     log = (ratio[small].log() / math.log(4 / 3)).sort().values
     assert (log - torch.linspace(-1, 1, len(log), dtype=torch.float64)).abs().max() < 0.05
-    for middle, side, whole in ((m[:, 1, 2], high, 100), (m[:, 0, 2], wide, 120)):
-        assert ((middle.abs() + side / 2) < whole / 2 + 1e-9).all()
-        place = ((middle + (whole - side) / 2) / (whole - side).clamp(min=1e-9))[side < 0.9 * whole].sort().values
-        assert (place - torch.linspace(0, 1, len(place), dtype=torch.float64)).abs().max() < 0.02
+    for start, side, whole in ((top, high, 200), (left, wide, 240)):
+        assert (start >= 0).all()
+        assert (start + side <= whole).all()
+        place = (start / (whole - side).clamp(min=1))[side < 0.8 * whole].sort().values
+        assert (place - torch.linspace(0, 1, len(place), dtype=torch.float64)).abs().max() < 0.04
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=["bytes", "floats"])
+def test_a_crop_is_stretched_as_pillow_does(channels, dtype):
+    x = pictures(12, channels, (40, 50)).to(dtype)
+    draws = draw(Augment(0, True, crop_scale=0.1), 0, 0, first(12))
+    y = apply(x, draws, size=(16, 20))
+    assert y.dtype == dtype
+    for b, (top, left, high, wide) in enumerate(crops(draws, (40, 50)).tolist()):
+        for c in range(channels):
+            part = Image.fromarray(x[b, c, top : top + high, left : left + wide].contiguous().numpy())
+            part = part.resize((20, 16), Image.Resampling.BILINEAR)
+            expected = torch.from_numpy(np.array(part)).float()
+            expected = expected.flip(1) if draws.flip[b] else expected
+            assert_close(y[b, c].float(), expected, atol=1.01 if dtype == torch.uint8 else 1e-3, rtol=0)
+
+
+def test_where_a_policy_bends_a_crop_the_rest_are_cropped_as_without_it():
+    x, alone = pictures(200, 3, (20, 20)), Augment(0, True, crop_scale=0.5)
+    draws = draw(Augment(0, True, crop_scale=0.5, policy="randaugment", policy_magnitude=0.0), 0, 0, first(200))
+    same = ((draws.of(Block.POLICY)[..., 0] * 14 >> 32) < 6).all(1)
+    expected = apply(x, draw(alone, 0, 0, first(200)), size=(12, 12))[same].float()
+    assert torch.equal(apply(x, draws, size=(12, 12))[same], expected)
 
 
 @given(st.floats(1e-3, 1), st.floats(0, 1, exclude_max=True), st.integers(1, 500), st.integers(1, 500), st.floats(1, 4))

@@ -114,8 +114,8 @@ def test_execution_changes_nothing(key, value, base, reference, tmp_path):
     ("with_this", "key", "values"),
     [
         ({}, "preprocess.normalise", ["measured", "pca", "zca"]),
-        ({"preprocess": {"normalise": "given", "std": [0.2]}}, "preprocess.mean", [[0.3], [0.4]]),
-        ({"preprocess": {"normalise": "given", "mean": [0.3]}}, "preprocess.std", [[0.2], [0.3]]),
+        ({"preprocess": {"normalise": "given", "std": [0.2] * 3}}, "preprocess.mean", [[0.3] * 3, [0.4] * 3]),
+        ({"preprocess": {"normalise": "given", "mean": [0.3] * 3}}, "preprocess.std", [[0.2] * 3, [0.3] * 3]),
         ({"preprocess": {"channels": 3}}, "augment.saturation", [0.0, 0.5]),
         ({"preprocess": {"channels": 3}}, "augment.hue", [0.0, 0.2]),
         ({"augment": {"policy": "randaugment"}}, "augment.policy_magnitude", [9.0, 20.0]),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from striate.base.random import Purpose, key, philox
@@ -134,7 +134,7 @@ def _training_batches(feed: Feed, epoch: int, first: int) -> Iterator[Batch]:
         yield mix(x, labels, draws, feed.num_classes) if feed.augment.mixes else (x, labels)
 
 
-def _augmented(feed: Feed, images: Part, draws: Draws) -> Part:
+def _augmented(feed: Feed, images: Part, draws: Draws) -> Shaped[Tensor, "B C H W"]:
     picture = feed.preprocess.picture
     images = images if images.dtype == torch.uint8 else images.float()  # it holds 16 bits exactly; torch adds few such
     size = (picture.height, picture.width)

@@ -17,7 +17,7 @@ from striate.data.augment import colour, geometry
 from striate.data.augment.draws import Block, Draws
 from striate.data.augment.elastic import displacements
 from striate.data.augment.erasing import erased
-from striate.data.augment.moves import moved
+from striate.data.augment.moves import cropped, moved
 from striate.data.augment.policy import Operations, operations, policy_matrices, recolour
 
 TOGETHER = 1_200_000  # numbers that a CPU's cache holds from one operation to the next
@@ -44,15 +44,15 @@ def apply(
         axes: of `colour.colour_axes`, for colour noise.
 
     Returns:
-        Where pixels are only moved or erased, the pictures' type, channels last in memory (the given ones where
-        nothing can change); otherwise float32 in the pictures' units, not rounded.
+        Where pixels are only moved, cropped or erased, the pictures' type, channels last in memory (the given ones
+        where nothing can change); otherwise float32 in the pictures' units, not rounded.
     """
     assert len(draws) == len(images), f"{len(draws)} draws for {len(images)} pictures"
     a, shape = draws.augment, size or (images.shape[2], images.shape[3])
     assert axes is not None or not a.colour_noise, "colour noise needs axes"
     white = 255.0 if images.dtype == torch.uint8 else top
     if not (a.resamples or a.recolours):
-        y = moved(images, draws, shape, fill)
+        y = made(images, draws, shape, fill)
         return erased(y.clone() if y is images else y, draws, white) if a.erase else y
     y = torch.empty(*images.shape[:2], *shape, device=images.device)
     count = max(1, TOGETHER // y[0].numel()) if images.device.type == "cpu" and len(y) else max(1, len(y))
@@ -90,21 +90,28 @@ def _placed(
     size: tuple[int, int],
     fill: int | float,
 ) -> Float32[Tensor, "B C h w"]:
-    """Geometry: pictures that are moved by whole pixels are copied, the others sampled.  New memory."""
+    """Geometry, in new memory: through their matrices go all pictures, or those that the policy bends."""
     a, stored = draws.augment, (images.shape[2], images.shape[3])
-    displacement = None
-    if a.elastic:
-        words = draws.of(Block.ELASTIC)[:, 0].to(images.device)
-        displacement = displacements(words, size, a.elastic, a.elastic_sigma)
-    if a.crop_scale < 1 or displacement is not None:
-        return geometry.sample(images, matrices(draws, drawn, stored, size), size, fill, displacement)
-    x = moved(images, draws, size, fill).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     if a.resamples:
-        sampled = matrices(draws, drawn, stored, size)
-        rows = geometry.inexact(sampled, geometry.exact_moves(draws, stored, size))
+        displacement = None
+        if a.elastic:
+            words = draws.of(Block.ELASTIC)[:, 0].to(images.device)
+            displacement = displacements(words, size, a.elastic, a.elastic_sigma)
+        return geometry.sample(images, matrices(draws, drawn, stored, size), size, fill, displacement)
+    x = made(images, draws, size, fill).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    if drawn is not None:
+        bent = matrices(draws, drawn, stored, size)
+        rows = (bent != geometry.windows(draws, stored, size)).flatten(1).any(1).nonzero()[:, 0]
         place = rows.to(images.device)
-        x[place] = geometry.sample(images[place], sampled[rows], size, fill)
+        x[place] = geometry.sample(images[place], bent[rows], size, fill)
     return x
+
+
+def made(
+    images: Shaped[Tensor, "B C H W"], draws: Draws, size: tuple[int, int], fill: int | float
+) -> Shaped[Tensor, "B C h w"]:
+    """Window or crop, shift and flips."""
+    return cropped(images, draws, size) if draws.augment.crop_scale < 1 else moved(images, draws, size, fill)
 
 
 def matrices(
@@ -118,9 +125,7 @@ def matrices(
         stored: (H, W) of the pictures.
         size: (h, w) of the results.
     """
-    a = draws.augment
-    base = geometry.crops if a.crop_scale < 1 else geometry.exact_moves
-    total = base(draws, stored, size)
-    if a.warps:
+    total = geometry.windows(draws, stored, size)
+    if draws.augment.warps:
         total = total @ geometry.affine(draws, size)
     return total if drawn is None else total @ policy_matrices(drawn, size)

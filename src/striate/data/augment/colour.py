@@ -14,7 +14,7 @@ channels where they are not three.  Factors are uniform in [1 - strength, 1 + st
 Hue, with value V the largest and chroma c the difference to the smallest of R, G, B:
 
     h / 60 = (G - B) / c  if V = R,  2 + (B - R) / c  if V = G,  4 + (R - G) / c  if V = B      (mod 6)
-    channel n:  V - c clip(min(k, 4 - k), 0, 1),  k = (n + h / 60) mod 6,  n = 5, 3, 1 for R, G, B
+    R, G, B = V - c + c clip(|h / 60 - 3| - 1, 0, 1),  ... (2 - |h / 60 - 2|) ...,  ... (2 - |h / 60 - 4|) ...
 
 Noise: Krizhevsky, Sutskever and Hinton 2012, section 4.1 (`striate.calculus.whitening`).
 """
@@ -31,6 +31,7 @@ from striate.calculus.whitening import Axes, colour_noise, principal_axes
 from striate.data.augment.draws import Block, Draws, more
 
 LUMA = (0.299, 0.587, 0.114)
+TINY = 1e-30  # below any chroma but 0
 Images = Float32[Tensor, "B C H W"]
 Factors = Float32[Tensor, "B 1 1 1"]
 
@@ -97,16 +98,16 @@ def clip(x: Images, top: float | None) -> Images:
 def hue(x: Images, turn: Factors) -> Images:
     """Turn every colour by a share of the circle."""
     red, green, blue = x.chunk(3, 1)
-    value, chroma = x.amax(1, keepdim=True), x.amax(1, keepdim=True) - x.amin(1, keepdim=True)
-    safe = torch.where(chroma > 0, chroma, 1.0)  # grey has no hue, and its chroma of 0 hides any
-    sixth = torch.where(value == red, green - blue, torch.where(value == green, blue - red, red - green)).div_(safe)
-    sixth += torch.where(value == red, 0.0, torch.where(value == green, 2.0, 4.0))
-    sixth += 6 * turn
+    value, least = (pick(pick(red, green), blue) for pick in (torch.maximum, torch.minimum))
+    chroma = value - least
+    from_green, from_blue = (blue - red).add_(chroma, alpha=2), (red - green).add_(chroma, alpha=4)
+    sixth = torch.where(value == red, green - blue, torch.where(value == green, from_green, from_blue))
+    sixth.div_(chroma.clamp(min=TINY)).add_(6 * turn)  # grey has no hue, and its chroma of 0 hides any
+    sixth.sub_((sixth / 6).floor_().mul_(6))
     y = torch.empty_like(x)
-    for channel, n in enumerate((5, 3, 1)):
-        k = (sixth + n).remainder_(6)
-        k = torch.minimum(k, 4 - k).clamp_(0, 1)
-        y[:, channel : channel + 1] = value - chroma * k
+    for channel, (sign, start, middle) in enumerate(((1, -1, 3), (-1, 2, 2), (-1, 2, 4))):
+        part = (sixth - middle).abs_().mul_(sign).add_(start).clamp_(0, 1)
+        torch.add(part.mul_(chroma), least, out=y[:, channel : channel + 1])
     return y
 
 

@@ -5,8 +5,7 @@
 p = (x, y, 1) counts from the middle of the result, A p from the middle of the stored picture, both in pixels, x to the
 right, y down.  Each factor leads from what its step gives back to what it gets, so the steps happen from left to right:
 
-    window      the picture's middle, or a random crop stretched to the result (Szegedy et al. 2014, section 6):
-                share of the area uniform in [crop_scale, 1], aspect ratio log-uniform in [3/4, 4/3], place uniform
+    window      the picture's middle, or a random crop stretched to the result (`moves`)
     shift       (x + dx, y + dy)
     flips       (-x, y), (x, -y)
     translate   (x - t_x w, y - t_y h)
@@ -15,42 +14,37 @@ right, y down.  Each factor leads from what its step gives back to what it gets,
     zoom        (x / z, y / z)
 
 Between pixels the value is bilinear; beyond the stored picture everything is `fill`, so a picture rotated within a
-larger stored one shows what is there and not black.  Pictures whose matrix moves whole pixels only are copied.
+larger stored one shows what is there and not black.  Pictures whose matrix is only window,
+shift and flips are not read through it but made by `moves`.
 """
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float32, Float64, Int64, Shaped
+from jaxtyping import Float32, Float64, Shaped
 from torch import Tensor
 
-from striate.data.augment.boxes import box
 from striate.data.augment.draws import Block, Draws
-from striate.data.augment.moves import corner
+from striate.data.augment.moves import corner, crops
 
 Matrices = Float64[Tensor, "B 3 3"]
-RATIO = 4 / 3  # of a random crop's sides
 
 
-def exact_moves(draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> Matrices:
-    """Window in the middle, shift and flips: what `moves` does."""
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(draws), 1, 1)
-    top, left = corner(stored, size)
-    matrix[:, 0, 2] = draws.dx + left - (stored[1] - size[1]) / 2
-    matrix[:, 1, 2] = draws.dy + top - (stored[0] - size[0]) / 2
-    return matrix @ _flips(draws)
-
-
-def crops(draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> Matrices:
-    """A random crop stretched to the result, shift and flips."""
-    area, place, y, x = draws.uniform(Block.CROP)[:, 0].unbind(1)
-    share = draws.augment.crop_scale + (1 - draws.augment.crop_scale) * area
-    high, wide = box(share, place, stored, RATIO)
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(draws), 1, 1)
-    matrix[:, 0, 0], matrix[:, 1, 1] = wide / size[1], high / size[0]
-    matrix[:, 0, 2], matrix[:, 1, 2] = (x - 0.5) * (stored[1] - wide), (y - 0.5) * (stored[0] - high)
-    shift = torch.eye(3, dtype=torch.float64).repeat(len(draws), 1, 1)
+def windows(draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> Matrices:
+    """Window, shift and flips: what `moves` does, if it does not have to shift a crop."""
+    matrix, shift = _identities(len(draws)), _identities(len(draws))
+    if draws.augment.crop_scale < 1:
+        top, left, high, wide = crops(draws, stored).double().unbind(1)
+        matrix[:, 0, 0], matrix[:, 1, 1] = wide / size[1], high / size[0]
+        matrix[:, 0, 2], matrix[:, 1, 2] = left + (wide - stored[1]) / 2, top + (high - stored[0]) / 2
+    else:
+        i, j = corner(stored, size)
+        matrix[:, 0, 2], matrix[:, 1, 2] = j + (size[1] - stored[1]) / 2, i + (size[0] - stored[0]) / 2
     shift[:, 0, 2], shift[:, 1, 2] = draws.dx, draws.dy
     return matrix @ shift @ _flips(draws)
+
+
+def _identities(count: int) -> Matrices:
+    return torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
 
 
 def affine(draws: Draws, size: tuple[int, int]) -> Matrices:
@@ -67,7 +61,7 @@ def affine(draws: Draws, size: tuple[int, int]) -> Matrices:
 
 def rotation(angle: Float64[Tensor, " B"]) -> Matrices:
     """Counter-clockwise, in radians."""
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(angle), 1, 1)
+    matrix = _identities(len(angle))
     matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
     matrix[:, 1, 0], matrix[:, 0, 1] = angle.sin(), -angle.sin()
     return matrix
@@ -75,29 +69,24 @@ def rotation(angle: Float64[Tensor, " B"]) -> Matrices:
 
 def shear(along_x: Float64[Tensor, " B"], along_y: Float64[Tensor, " B"]) -> Matrices:
     """Pixels of slant a pixel."""
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(along_x), 1, 1)
+    matrix = _identities(len(along_x))
     matrix[:, 0, 1], matrix[:, 1, 0] = along_x, along_y
     return matrix
 
 
 def translation(right: Float64[Tensor, " B"], down: Float64[Tensor, " B"]) -> Matrices:
     """In pixels."""
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(right), 1, 1)
+    matrix = _identities(len(right))
     matrix[:, 0, 2], matrix[:, 1, 2] = -right, -down
     return matrix
 
 
 def _flips(draws: Draws) -> Matrices:
-    matrix = torch.eye(3, dtype=torch.float64).repeat(len(draws), 1, 1)
+    matrix = _identities(len(draws))
     for axis, flip in enumerate((draws.flip, draws.vertical_flip)):
         if flip is not None:
             matrix[:, axis, axis] = 1 - 2 * flip.double()
     return matrix
-
-
-def inexact(matrices: Matrices, moves: Matrices) -> Int64[Tensor, " M"]:
-    """The pictures that are more than moved by whole pixels."""
-    return (matrices != moves).flatten(1).any(1).nonzero()[:, 0]
 
 
 def sample(

@@ -72,8 +72,8 @@ class Augment:
 
     @property
     def resamples(self) -> bool:
-        """Whether pixels are interpolated; otherwise they are copied as they are."""
-        return self.warps or self.crop_scale < 1 or self.elastic > 0 or self.policy != "none"
+        """Whether every picture is read through its matrix, rather than copied or cropped."""
+        return self.warps or self.elastic > 0 or (self.crop_scale < 1 and self.shift > 0)
 
     @property
     def jitters(self) -> bool:
@@ -98,7 +98,7 @@ class Augment:
     @property
     def changes_nothing(self) -> bool:
         """Whether every picture and every label stays as it is."""
-        moves = self.shift > 0 or self.flip or self.vertical_flip
+        moves = self.shift > 0 or self.flip or self.vertical_flip or self.crop_scale < 1
         return not (moves or self.resamples or self.recolours or self.erase or self.mixes)
 
 
