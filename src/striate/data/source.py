@@ -43,10 +43,14 @@ def open_source(data: str, progress: Progress | None = None) -> Source:
         return _open_directory(root)
     if root.suffix.lower() == ".npz":
         return open_npz(root)
-    if root.suffix.lower() == ".csv":
+    if root.suffix.lower() in (".csv", ".jsonl"):
         return open_table(root)
     raise DataError(
-        str(root), "the data", "a folder, an .npz or a .csv", got=f"a {root.suffix or 'plain'} file", fix=KINDS
+        str(root),
+        "the data",
+        "a folder, an .npz, a .csv or a .jsonl",
+        got=f"a {root.suffix or 'plain'} file",
+        fix=KINDS,
     )
 
 
