@@ -135,14 +135,14 @@ def read_file(path: Path, name: str | None = None) -> bytes:
         return file.read()
 
 
-def header(path: Path, name: str | None = None) -> Header:
-    """Read what the picture's header says; no pixel is decoded.
+def header(source: Path | bytes, name: str | None = None) -> Header:
+    """Read what the picture's header says; no pixel is decoded.  The arguments are those of `decode`.
 
     Raises:
         DecodeFault: as `decode`, as far as the header shows it.
     """
-    name = name if name is not None else str(path)
-    with _opened(path, name) as file:
+    name = name if name is not None else str(source) if isinstance(source, Path) else "picture"
+    with _opened(source, name) if isinstance(source, Path) else io.BytesIO(source) as file:
         image = _parse(file, name)
         return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
 

@@ -95,8 +95,8 @@ def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named
             raise DataError(
                 str(path), key, "in the archive", got=", ".join(arrays), fix=f"add it: np.savez(…, {key}=…)"
             )
-    images = _pictures(path, keys[0], arrays[keys[0]])
-    labels = _labels(path, keys[1], arrays[keys[1]], len(images))
+    images = check_pictures(str(path), keys[0], arrays[keys[0]])
+    labels = check_labels(str(path), keys[1], arrays[keys[1]], len(images))
     given = arrays.get("class_names")
     if given is not None and given.dtype.kind == "S":
         given = np.char.decode(given, "utf-8", "replace")
@@ -114,29 +114,39 @@ def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named
     return Named(ArrayItems(images), labels, vocabulary, array_names(part, len(images)))
 
 
-def _pictures(path: Path, key: str, x: np.ndarray) -> np.ndarray:
+def check_pictures(where: str, key: str, x: np.ndarray) -> np.ndarray:
+    """Pictures by the rules at the top of this file, channels last.
+
+    Raises:
+        DataError: another dtype or shape.
+    """
     if x.dtype != np.uint8:
         fix = "store bytes 0 to 255: (x * 255).round().astype('uint8') for values in [0, 1], else x.astype('uint8')"
-        raise DataError(str(path), key, "of dtype uint8", got=str(x.dtype), fix=fix)
+        raise DataError(where, key, "of dtype uint8", got=str(x.dtype), fix=fix)
     if x.ndim not in (3, 4) or 0 in x.shape:
         fix = "N pictures as (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        raise DataError(str(path), key, "a non-empty array of 3 or 4 axes", got=f"shape {x.shape}", fix=fix)
+        raise DataError(where, key, "a non-empty array of 3 or 4 axes", got=f"shape {x.shape}", fix=fix)
     if x.ndim == 3:
         return x
     if x.shape[1] == x.shape[3]:
         fix = "store it as (N, H, W, C) with fewer channels than rows"
-        raise DataError(str(path), key, "clear about its channels", got=f"shape {x.shape}", fix=fix)
+        raise DataError(where, key, "clear about its channels", got=f"shape {x.shape}", fix=fix)
     return x if x.shape[3] < x.shape[1] else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
-def _labels(path: Path, key: str, y: np.ndarray, count: int) -> np.ndarray:
+def check_labels(where: str, key: str, y: np.ndarray, count: int) -> np.ndarray:
+    """One whole number a picture, (N,) int64.
+
+    Raises:
+        DataError: others, or another number of them.
+    """
     flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if flat.ndim != 1 or flat.dtype.kind not in "iu":
         fix = "one whole number a picture; names go into class_names"
-        raise DataError(str(path), key, "whole numbers, (N,)", got=f"{y.dtype} of shape {y.shape}", fix=fix)
+        raise DataError(where, key, "whole numbers, (N,)", got=f"{y.dtype} of shape {y.shape}", fix=fix)
     if len(flat) != count:
         got = f"{count} pictures and {len(flat)} labels"
-        raise DataError(str(path), key, "one label a picture", got=got, fix="save both from the same rows")
+        raise DataError(where, key, "one label a picture", got=got, fix="save both from the same rows")
     if flat.min() < 0:
-        raise DataError(str(path), key, ">= 0", got=f"{flat.min()}", fix="number the classes from 0")
+        raise DataError(where, key, ">= 0", got=f"{flat.min()}", fix="number the classes from 0")
     return flat.astype(np.int64)

@@ -2,12 +2,15 @@
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from striate.base.errors import DataError
 from striate.data.digits import open_digits
 from striate.data.fetch import Progress
 from striate.data.folder import KINDS, open_folder, open_table
+from striate.data.from_python import source_of
+from striate.data.hugging_face import is_saved, load_saved
 from striate.data.idx import find_idx, open_idx
 from striate.data.named import open_named
 from striate.data.named_sets import NAMED_SETS
@@ -62,6 +65,8 @@ def whole_location(data: str) -> str:
 
 def _open_directory(root: Path) -> Source:
     try:
+        if is_saved(root):
+            return replace(source_of(load_saved(root), name=root.name), location=str(root))
         if find_idx(root):
             return open_idx(root)
         if "train" in find_npz(root):

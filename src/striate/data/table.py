@@ -3,9 +3,9 @@
     columns     path|file|image|file_name, label|class and, where wanted, split and group|patient|subject
 
 Paths are relative to the table's folder and stay in it.  Without a split column the rows are one part; but where every
-path begins with a folder named like a part, one of them training, those are the parts.  Without a class column the class
-is the first folder of the path, that of a part apart.  A group is what must not be torn apart, such as the pictures of
-one patient.
+path begins with a folder named like a part, one of them training, those are the parts.  Without a class column the
+class is the first folder of the path, that of a part apart.  A group is what must not be torn apart, such as the
+pictures of one patient.
 """
 
 import csv
