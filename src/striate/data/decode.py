@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt16
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -145,6 +146,27 @@ def header(source: Path | bytes, name: str | None = None) -> Header:
     with _opened(source, name) if isinstance(source, Path) else io.BytesIO(source) as file:
         image = _parse(file, name)
         return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
+
+
+def class_numbers(path: Path, name: str | None = None) -> UInt16[np.ndarray, "H W"]:
+    """The numbers that a mask holds: positions in the palette of an indexed PNG, or the grey values of a grey one.
+
+    Raises:
+        DecodeFault: as `decode`; and not a PNG, which alone keeps every number, or one of colours.
+    """
+    name = name if name is not None else str(path)
+    image = _parse(io.BytesIO(read_file(path, name)), name)
+    if image.format != "PNG":
+        raise DecodeFault(name, "format", f"a mask must be PNG, which keeps every number, not {image.format}")
+    if image.mode not in ("1", "P", "L", *_SIXTEEN_BIT, "I"):
+        raise DecodeFault(name, "pixels", f"a mask must be indexed or grey, not of mode {image.mode}")
+    try:
+        image.load()
+        return np.asarray(_upright(image)).astype(np.uint16)
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `decode`
+        raise _damaged(name, error, f"damaged ({_brief(error)})") from error
 
 
 @contextmanager

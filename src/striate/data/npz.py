@@ -6,24 +6,17 @@ A folder with train.npz and, where present, val.npz and test.npz, each with `x` 
 Nothing is unpickled.
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from striate.base.errors import DataError
+from striate.data.arrays import load_archive
 from striate.data.items import ArrayItems
 from striate.data.samples import PARTS, SYNONYMS, Named, Source, align, array_names
 
 Arrays = Mapping[str, np.ndarray]
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    RuntimeError,
-    NotImplementedError,
-)  # the last two: encrypted, unknown method
 
 
 def find_npz(root: Path) -> dict[str, Path]:
@@ -41,7 +34,7 @@ def open_npz(path: Path) -> Source:
     Raises:
         DataError: damaged, keys missing, another dtype or shape, labels that disagree.
     """
-    arrays = _load(path)
+    arrays = load_archive(path)
     if "x" in arrays:
         named = {"all": _part(path, arrays, "all", ("x", "y"))}
     else:
@@ -61,7 +54,7 @@ def open_npz_folder(root: Path) -> Source:
         DataError: as `open_npz`.
     """
     found = find_npz(root)
-    return _source(root.name, root, {part: _part(f, _load(f), part, ("x", "y")) for part, f in found.items()})
+    return _source(root.name, root, {part: _part(f, load_archive(f), part, ("x", "y")) for part, f in found.items()})
 
 
 def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
@@ -71,22 +64,6 @@ def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
         raise DataError(str(path), "the parts", "of one shape", got=str(shapes), fix="bring them to one size")
     classes, parts, notes = align(str(path), named)
     return Source(name, str(path), classes, shape[2] if len(shape) == 3 else 1, (shape[0], shape[1]), parts, notes)
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file:  # opened here: NumPy leaves a damaged file open
-            if file.read(2) != b"PK":
-                raise zipfile.BadZipFile("another kind of file")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, *_DAMAGED) as error:
-        if "allow_pickle" in str(error):
-            fix = "save plain arrays: uint8 pictures, whole-number labels, class_names as np.array([...], dtype=str)"
-            raise DataError(str(path), "the arrays", "plain", got="Python objects (a pickle)", fix=fix) from error
-        fix = "write it with np.savez(file, x=pictures, y=class_numbers)"
-        raise DataError(str(path), "the file", "a whole .npz archive", got=f"{error}"[:200], fix=fix) from error
 
 
 def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named:

@@ -130,11 +130,7 @@ def _part_of(cells: Cells) -> str | None:
 
 
 def _row(table: Path, line: int, cells: Cells, by_folder: bool) -> Row:
-    pure = PurePosixPath(cells["path"])
-    inside = cells["path"] and not pure.is_absolute() and ".." not in pure.parts and "\0" not in cells["path"]
-    if not inside or not (table.parent / pure).resolve().is_relative_to(table.parent.resolve()):
-        what = f"the path in line {line}"
-        raise _bad(table, what, "inside the table's folder", repr(cells["path"]), "give it relative to there")
+    pure = path_inside(table, line, cells["path"])
     folders = pure.parts[1:-1] if by_folder else pure.parts[:-1]
     label = cells.get("class", folders[0] if folders else "")
     if not label:
@@ -142,10 +138,35 @@ def _row(table: Path, line: int, cells: Cells, by_folder: bool) -> Row:
     group = cells.get("group", "")
     if "group" in cells and not group:
         raise _bad(table, f"the group in line {line}", "given", "none", "name it, also where it is a group of one")
-    word = cells.get("split", "").lower()
-    if "split" in cells and word not in SYNONYMS:
+    if "split" in cells:
+        return Row(str(pure), label, part_named(table, line, cells["split"]), group)
+    return Row(str(pure), label, (by_folder and _part_of(cells)) or "all", group)
+
+
+def path_inside(table: Path, line: int, text: str) -> PurePosixPath:
+    """A cell's path, relative to the table's folder and within it.
+
+    Raises:
+        DataError: it leads elsewhere.
+    """
+    pure = PurePosixPath(text)
+    inside = text and not pure.is_absolute() and ".." not in pure.parts and "\0" not in text
+    if not inside or not (table.parent / pure).resolve().is_relative_to(table.parent.resolve()):
+        what = f"the path in line {line}"
+        raise _bad(table, what, "inside the table's folder", repr(text), "give it relative to there")
+    return pure
+
+
+def part_named(table: Path, line: int, word: str) -> str:
+    """The part that a cell of the split column means.
+
+    Raises:
+        DataError: none.
+    """
+    part = SYNONYMS.get(word.strip().lower())
+    if part is None:
         raise _bad(table, f"the split in line {line}", "train, val or test", repr(word), "name one of the three")
-    return Row(str(pure), label, SYNONYMS.get(word) or (by_folder and _part_of(cells)) or "all", group)
+    return part
 
 
 def _bad(table: Path, what: str, must: str, got: str, fix: str) -> DataError:
