@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from striate.base.errors import DataError
-from striate.data.dataset import prepare
 from striate.data.from_python import source_of
 from striate.data.picture import Picture
 from striate.data.source import open_source
@@ -65,13 +64,13 @@ def test_parts_are_those_of_a_dict(hf, make):
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_saved_folder_is_opened_as_a_path(hf, make, tmp_path, several):
+def test_a_saved_folder_is_opened_as_a_path(hf, make, tmp_path, several, prepare_in_memory):
     data = hf.DatasetDict({"train": make(), "validation": make(range(3))}) if several else make()
     data.save_to_disk(str(tmp_path / "saved"))
     source = open_source(str(tmp_path / "saved"))
     assert (source.name, source.location) == ("saved", str(tmp_path / "saved"))
     assert list(source.parts) == (["train", "validation"] if several else ["all"])
-    ready = prepare(source, Picture(3, 6, 5), seed=0, validation_fraction=0.3, test_fraction=0.3)
+    ready = prepare_in_memory(source, Picture(3, 6, 5), 0.3)
     shown = {
         name: image.permute(1, 2, 0).numpy() for name, image in zip(ready.train.names, ready.train.images, strict=True)
     }

@@ -4,7 +4,9 @@ A picture may be
     a Pillow image                      by the rules of `decode`
     bytes                               of a picture file
     uint8, array or tensor              (H, W), (H, W, C) or (C, H, W): the shorter of the outer axes is the channels
-    floats, each a byte / 255           the bytes, as torchvision's ToTensor found them; other floats are refused
+    uint16                              the same with 16 bits
+    floats, each a byte / 255           the bytes, as torchvision's ToTensor found them
+    other floats                        as they are, finite in float32
 A class may be a whole number, named by `.classes` where the data have them, or a text.
 
 Pictures are read when they are decoded, one at a time and never by two threads at once; labels are read once at the
