@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
+from striate.base.random import Purpose, key, philox
 from striate.data.augment import Augment, apply, check, colour_axes, draw, mix
-from striate.data.augment.draws import Block, places
+from striate.data.augment.draws import Block, more, places
 from striate.data.augment.settings import RANGES
 
 X = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (40, 10, 12, 3), dtype=np.uint8)).permute(0, 3, 1, 2)
@@ -82,6 +83,15 @@ def test_what_an_option_draws_depends_on_no_other(name):
 def test_no_two_rows_share_their_words():
     words = draw(ALL, 4, 2, first(40)).words
     assert len(words.flatten().unique()) == words.numel()
+
+
+def test_words_in_plenty_are_philoxs_of_the_blocks_own():
+    roots = torch.tensor([[5, 6, 7, 8], [5, 6, 9, 8]])
+    found = more(roots, 10)
+    for row, root in enumerate(roots.tolist()):
+        counters = tuple(np.array([word] * 3) for word in root[:3])
+        words = philox((*counters, np.arange(3)), key(0, Purpose.AUGMENT))
+        assert found[row].tolist() == np.stack(words, 1).flatten()[:10].tolist()
 
 
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=40), st.sampled_from([*OPTIONS, "all"]))
