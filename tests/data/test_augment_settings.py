@@ -130,6 +130,17 @@ def test_the_given_pictures_stay_as_they_are_and_torchs_generator_is_not_used():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("name", [*OPTIONS, "all"])
+def test_no_pixel_is_waited_for(name):
+    """Pictures without values: whoever asked for one, as a GPU would have to wait for it, would fail."""
+    augment = ALL if name == "all" else Augment(**{name: OPTIONS[name]})
+    draws, hollow = draw(augment, 0, 0, first(40)), X.to("meta")
+    y = apply(hollow, draws, axes=AXES)
+    mixed, targets = mix(y.float(), torch.arange(40).to("meta"), draws, 40)
+    assert {y.device.type, mixed.device.type, targets.device.type} == {"meta"}
+    assert y.shape == mixed.shape == X.shape
+
+
 @pytest.mark.parametrize("name", RANGES)
 @pytest.mark.parametrize("bad", [-0.1, float("nan"), float("inf")], ids=["low", "nan", "inf"])
 def test_a_value_out_of_range_names_what_to_take(name, bad):
