@@ -102,3 +102,18 @@ def outcome(content):
         decode(content)
     except DecodeFault as error:
         assert error.reason  # noqa: PT017 - either outcome is right
+
+
+def test_a_fourth_band_of_no_stated_meaning_is_not_dropped():
+    """Satellites send red, green, blue and near infrared as RGB with one sample more."""
+    four = BANDS[..., :4].astype(np.uint8)
+    raster = decode(tiff(four, photometric="rgb", extrasamples=["unspecified"]))
+    assert raster.layers == "bands"
+    assert_array_equal(raster.pixels, four)
+
+
+def test_deep_colour_in_planes_is_read_whole():
+    colour = BANDS[..., :3]
+    assert_array_equal(
+        decode(tiff(colour.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")).pixels, colour
+    )

@@ -210,7 +210,7 @@ def _parse(stream: Stream, name: str) -> ImageFile.ImageFile | str:
 
 
 def _misses_bands(image: ImageFile.ImageFile) -> bool:
-    """Whether a TIFF holds more than Pillow would give: bands beyond its mode's, or deep ones in planes of their own."""
+    """Whether a TIFF holds more than Pillow would give: bands beyond its mode's, or deep ones, each in its plane."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
     samples, planar = image.tag_v2.get(277, 1), image.tag_v2.get(284, 1) == 2
