@@ -143,8 +143,17 @@ def header(path: Path, name: str | None = None) -> Header:
     """
     name = name if name is not None else str(path)
     with _opened(path, name) as file:
-        image = _parse(file, name)
-        return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
+        return _header(file, name)
+
+
+def header_of(content: bytes, name: str) -> Header:
+    """As `header`, of the bytes of a file."""
+    return _header(io.BytesIO(content), name)
+
+
+def _header(stream: io.BytesIO | io.BufferedReader, name: str) -> Header:
+    image = _parse(stream, name)
+    return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from striate.data.table import read_table
 TABLE = "split.csv"
 KINDS = (
     "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF or PPM pictures (with or without train/val/test above), "
-    "a folder of IDX files, or an .npz"
+    "a folder of IDX files, an .npz, or tar shards"
 )
 
 

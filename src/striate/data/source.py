@@ -10,6 +10,8 @@ from striate.data.folder import KINDS, open_folder, open_table
 from striate.data.idx import find_idx, open_idx
 from striate.data.npz import find_npz, open_npz, open_npz_folder
 from striate.data.samples import Samples, Source
+from striate.data.shard_files import SUFFIX, is_compressed, is_pattern
+from striate.data.shards import holds_shards, open_shards
 
 __all__ = ["BUILT_IN", "Samples", "Source", "open_source", "whole_location"]
 
@@ -32,6 +34,8 @@ def open_source(data: str) -> Source:
         fix = f"give a folder of IDX files, or an .npz, as a path: ./{data}"
         raise DataError("data", "the name", "one that comes with Striate (digits)", got=repr(data), fix=fix)
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    if is_pattern(data):
+        return open_shards(data)
     if not data or not path.exists():
         raise _no_such(data)
     root = path.resolve()
@@ -41,14 +45,17 @@ def open_source(data: str) -> Source:
         return open_npz(root)
     if root.suffix.lower() == ".csv":
         return open_table(root)
-    raise DataError(
-        str(root), "the data", "a folder, an .npz or a .csv", got=f"a {root.suffix or 'plain'} file", fix=KINDS
-    )
+    if root.suffix.lower() == SUFFIX or is_compressed(root):
+        return open_shards(root)
+    must, got = "a folder, an .npz, a .csv or a .tar", f"a {root.suffix or 'plain'} file"
+    raise DataError(str(root), "the data", must, got=got, fix=KINDS)
 
 
 def whole_location(data: str) -> str:
     """A path that holds from any folder; a built-in name as it is."""
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    if is_pattern(data):
+        return os.path.abspath(path)
     return str(path.resolve()) if path.exists() and data not in BUILT_IN else data
 
 
@@ -58,6 +65,8 @@ def _open_directory(root: Path) -> Source:
             return open_idx(root)
         if "train" in find_npz(root):
             return open_npz_folder(root)
+        if holds_shards(root):
+            return open_shards(root)
     except PermissionError as error:
         fix = "give yourself permission to read it"
         raise DataError(str(root), "the folder", "readable", got="no permission", fix=fix) from error
