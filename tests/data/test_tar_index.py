@@ -1,3 +1,4 @@
+import contextlib
 import io
 import os
 import subprocess
@@ -13,8 +14,8 @@ from striate.data.tar_index import Member, TarDamage, TarWalk
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
 
-def pack(path, members, format=tarfile.PAX_FORMAT, **options):  # noqa: A002 - tarfile's own word
-    with tarfile.open(path, "w", format=format, **options) as archive:
+def pack(path, members, kind=tarfile.PAX_FORMAT):
+    with tarfile.open(path, "w", format=kind) as archive:
         for name, content in members:
             info = tarfile.TarInfo(name)
             info.size, info.mtime = len(content), 1.5  # a fraction: pax records before every member
@@ -29,11 +30,10 @@ def walked(path):
 
 def damage(path):
     """What is met, and how many members come before."""
-    count = 0
+    found = []
     with TarWalk(path) as walk, pytest.raises(TarDamage) as caught:
-        for _ in walk.members():
-            count += 1
-    return count, caught.value
+        found.extend(walk.members())
+    return len(found), caught.value
 
 
 names = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\"), min_size=1, max_size=60)
@@ -43,10 +43,10 @@ paths = st.lists(names, min_size=1, max_size=4).map("/".join).filter(lambda p: p
 @settings(max_examples=60, deadline=None)
 @given(
     members=st.lists(st.tuples(paths, st.binary(max_size=1500)), max_size=6),
-    format=st.sampled_from(["gnu", "pax"]),
+    kind=st.sampled_from(["gnu", "pax"]),
 )
-def test_names_places_and_contents_are_those_that_tarfile_finds(tmp_path_factory, members, format):
-    path = pack(tmp_path_factory.mktemp("tar") / "x.tar", members, FORMATS[format])
+def test_names_places_and_contents_are_those_that_tarfile_finds(tmp_path_factory, members, kind):
+    path = pack(tmp_path_factory.mktemp("tar") / "x.tar", members, FORMATS[kind])
     with tarfile.open(path) as archive:
         expected = [(info.name, info.offset_data, archive.extractfile(info).read()) for info in archive]
     found = [(m.name, m.offset, content) for m, content in walked(path)]
@@ -54,10 +54,10 @@ def test_names_places_and_contents_are_those_that_tarfile_finds(tmp_path_factory
     assert found == clean
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_long_path_is_read_in_every_format(tmp_path, format):
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_long_path_is_read_in_every_format(tmp_path, kind):
     name = "d" * 90 + "/" + "f" * 60 + ".jpg"
-    ((member, content),) = walked(pack(tmp_path / "x.tar", [(name, b"abc")], FORMATS[format]))
+    ((member, content),) = walked(pack(tmp_path / "x.tar", [(name, b"abc")], FORMATS[kind]))
     assert (member.name, content) == (name, b"abc")
 
 
@@ -79,15 +79,15 @@ def test_an_archive_of_the_tar_command_is_read(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("format", ["gnu", "pax"])
-def test_sparse_members_are_told_and_passed(tmp_path, format):
+@pytest.mark.parametrize("kind", ["gnu", "pax"])
+def test_sparse_members_are_told_and_passed(tmp_path, kind):
     with (tmp_path / "holes.jpg").open("wb") as file:
         for place in range(0, 40 * 2**17, 2**17):  # more pieces than the map in the header holds
             file.seek(place)
             file.write(b"x" * 4096)
     (tmp_path / "z.cls").write_bytes(b"3")
     made = subprocess.run(
-        ["tar", f"--format={format}", "-S", "-cf", "x.tar", "holes.jpg", "z.cls"], cwd=tmp_path, check=False
+        ["tar", f"--format={kind}", "-S", "-cf", "x.tar", "holes.jpg", "z.cls"], cwd=tmp_path, check=False
     )
     assert made.returncode == 0
     found = [(m.kind, content) for m, content in walked(tmp_path / "x.tar")]
@@ -97,10 +97,10 @@ def test_sparse_members_are_told_and_passed(tmp_path, format):
 
 
 def test_a_huge_size_is_read_from_pax_and_from_binary_numbers(tmp_path):
-    for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         info = tarfile.TarInfo("big.jpg")
         info.size = 9 * 2**30
-        header = info.tobuf(format)
+        header = info.tobuf(kind)
         path = tmp_path / "x.tar"
         with path.open("wb") as file:
             file.write(header)
@@ -250,9 +250,6 @@ def test_no_bytes_make_it_fail_otherwise(tmp_path_factory, data):
             content[start + 148 : start + 156] = b" " * 8
             content[start + 148 : start + 156] = b"%06o\0 " % sum(content[start : start + 512])
     path.write_bytes(content)
-    with TarWalk(path) as walk:
-        try:
-            for member in walk.members():
-                assert member.kind != "file" or member.offset + member.size <= walk.size
-        except TarDamage as error:
-            assert error.reason.isprintable()
+    with TarWalk(path) as walk, contextlib.suppress(TarDamage):
+        for member in walk.members():
+            assert member.kind != "file" or member.offset + member.size <= walk.size

@@ -19,7 +19,7 @@ SUFFIX = ".tar"
 _COMPRESSED = re.compile(r".+\.(tar\.(gz|bz2|xz|zst|lz4|z)|tgz|tbz2?|txz|tzst)", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
-_MOST = 1_000_000  # shards of a pattern: more is a slip
+_MOST = 100_000  # shards of a pattern: more is a slip
 PLAIN = "make plain .tar shards: compressed ones cannot be read at any place (and pictures do not shrink)"
 
 
