@@ -119,28 +119,23 @@ def test_channels_that_cannot_be_converted_name_the_file():
         decoders.gather(ArrayItems(np.zeros((1, 6, 7, 5), np.uint8)), NAMES, np.array([0]))
 
 
-@pytest.mark.parametrize(
-    ("items", "error", "text"),
-    [
-        (
-            "Raising",
-            DataError,
-            r"shard\.tar/5\.png: .*got RuntimeError: a library's own fault in worker \d \(",
-        ),
-        ("Crashing", DataError, r"shard\.tar/5\.png: .*got worker \d \(process \d+\) killed by SIGSEGV"),
-        ("Killed", ResourceError, r"worker \d \(process \d+\) must be running, got killed by SIGKILL at shard\.tar/5"),
-        ("Leaving", ResourceError, r"worker \d \(process \d+\) must be running, got ended with code 7 at shard\.tar/5"),
-        ("WithoutMemory", ResourceError, r"enough for shard\.tar/5\.png, got none left in worker \d"),
-        (
-            "Hanging",
-            ResourceError,
-            r"worker \d.*: every picture must be done within 1 s, got no answer at shard\.tar",
-        ),
-        ("HoldingTheInterpreter", ResourceError, r"worker \d.* within 1 s, got no answer at shard\.tar/5"),
-        ("Stopped", ResourceError, r"worker \d.* within 1 s, got no answer at shard\.tar/5"),
-    ],
-)
-def test_a_worker_in_trouble_ends_the_batch_with_its_name_and_the_files(hostile, items, error, text):
+TROUBLE = {
+    "Raising": (DataError, r"shard\.tar/5\.png: .*got RuntimeError: a library's own fault in worker \d \("),
+    "Crashing": (DataError, r"shard\.tar/5\.png: .*got worker \d \(process \d+\) killed by SIGSEGV"),
+    "Killed": (ResourceError, r"worker \d \(process \d+\) must be running, got killed by SIGKILL at shard\.tar/5"),
+    "Leaving": (ResourceError, r"worker \d \(process \d+\) must be running, got ended with code 7 at shard\.tar/5"),
+    "WithoutMemory": (ResourceError, r"enough for shard\.tar/5\.png, got none left in worker \d"),
+    "Hanging": (ResourceError, r"worker \d.*: every picture must be done within 1 s, got no answer at shard\.tar/5"),
+    "HoldingTheInterpreter": (ResourceError, r"worker \d.* within 1 s, got no answer at shard\.tar/5"),
+    "Stopped": (ResourceError, r"worker \d.* within 1 s, got no answer at shard\.tar/5"),
+}
+RARE = ("Leaving", "WithoutMemory", "HoldingTheInterpreter", "Stopped")
+CASES = [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in TROUBLE]
+
+
+@pytest.mark.parametrize("items", CASES)
+def test_a_worker_in_trouble_ends_the_batch_with_its_name_and_the_files(hostile, items):
+    error, text = TROUBLE[items]
     with Decoders(PICTURE, 2, seconds=1.0) as decoders:
         pids = decoders.pids
         started = time.monotonic()
@@ -206,7 +201,10 @@ def parent(hostile, items: str) -> tuple[subprocess.Popen, list[int]]:
     return process, pids
 
 
-@pytest.mark.parametrize("items", ["Hanging", "HoldingTheInterpreter", "Stopped"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("Hanging", "Stopped")]
+
+
+@pytest.mark.parametrize("items", ["HoldingTheInterpreter", *SLOW])
 def test_no_worker_outlives_a_killed_parent(hostile, items):
     process, pids = parent(hostile, items)
     process.kill()
@@ -214,7 +212,7 @@ def test_no_worker_outlives_a_killed_parent(hostile, items):
     assert all_gone(pids)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_the_whole_group_is_the_parents_to_answer(hostile, number):
     process, pids = parent(hostile, "Hanging")
     os.killpg(process.pid, number)

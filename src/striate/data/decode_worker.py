@@ -15,6 +15,7 @@ import signal
 import socket
 import struct
 from contextlib import suppress
+from typing import Any
 
 from striate.base.errors import StriateError
 from striate.data.decode import DecodeFault
@@ -73,7 +74,7 @@ def _die_with(life: int) -> None:
         os._exit(1)
 
 
-def _request(line: socket.socket) -> tuple[Items, tuple[str, ...]] | Picture:
+def _request(line: socket.socket) -> Any:
     length = bytearray(REQUEST.size)
     receive(line, memoryview(length))
     content = bytearray(REQUEST.unpack(length)[0])
@@ -84,7 +85,7 @@ def _request(line: socket.socket) -> tuple[Items, tuple[str, ...]] | Picture:
 def _decoded(items: Items, row: int, name: str, picture: Picture) -> tuple[int, memoryview | bytes]:
     try:
         pixels = picture_of_item(items, row, name, picture)
-        return PIXELS, memoryview(pixels).cast("B")
+        return PIXELS, pixels.data.cast("B")
     except DecodeFault as error:
         return FAULT, pickle.dumps(error.fault)
     except StriateError as error:

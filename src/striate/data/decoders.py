@@ -196,7 +196,7 @@ class Decoders:
             receive(worker.line, memoryview(head))
             kind, length = ANSWER.unpack(head)
             if kind == PIXELS and place is not None and length == place.nbytes:
-                receive(worker.line, memoryview(place).cast("B"))
+                receive(worker.line, place.data.cast("B"))
                 told = None
             else:
                 content = bytearray(length)
