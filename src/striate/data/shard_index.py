@@ -36,7 +36,7 @@ class ShardIndex:
         size: of the whole shard in bytes, when it was read.
         mtime_ns: when it was last changed before that.
         faults: what cannot be taken; their paths begin with the shard's name.
-        aside: what was met and is not used, with how often.
+        aside: what else was met, with how often.
     """
 
     names: tuple[str, ...]
@@ -73,7 +73,7 @@ def index_shard(path: Path, name: str) -> ShardIndex:
             size, mtime_ns = walk.size, walk.mtime_ns
             for member in walk.members():
                 _take(found, walk, member, name)
-            found.aside["shards without an end mark"] += not walk.ended
+            found.aside["shards have no end mark: was their writing broken off?"] += not walk.ended
     except TarDamage as damage:
         member_name = f"{name}/{damage.member}" if damage.member else name
         found.faults.append(Fault(member_name, damage.kind, damage.reason))
@@ -97,13 +97,13 @@ def _take(found: _Found, walk: TarWalk, member: Member, shard: str) -> None:
     if member.kind == "folder":
         return
     if member.kind != "file":
-        found.aside[f"members that are no plain files ({member.kind})"] += 1
+        found.aside[f"members are no plain files ({member.kind}) and not used"] += 1
         return
     if member.name.startswith("/") or ".." in member.name.split("/"):
-        found.aside["members named absolutely or with '..', which is only a name here"] += 1
+        found.aside["members are named absolutely or with '..', which is only a name here"] += 1
     key, name = split_key(member.name)
     if not name:
-        found.aside["members without a key or a field (hidden, or without a dot)"] += 1
+        found.aside["members are hidden or lack a dot in their name, and are not used"] += 1
         return
     fields = found.samples.setdefault(key, {})
     if name in fields:
@@ -139,7 +139,7 @@ def _samples(found: _Found, shard: str) -> tuple[list[Member], list[Label]]:
             continue
         pictures.append(picture)
         labels.append(label)
-        found.aside["members of fields that are neither picture nor label"] += sum(
+        found.aside["members are of other fields than picture and label, and not used"] += sum(
             name not in LABEL_FIELDS and member is not picture for name, member in fields.items()
         )
     return pictures, labels

@@ -196,7 +196,7 @@ def _told(indexes: Indexes) -> list[str]:
             aside.update(index.aside)
             keys.update(split_key(name)[0] for name in index.names)
             notes += [f"{path.name} holds no samples"] * (not index.names)
-    notes += [f"not used: {count} {what}" for what, count in sorted(aside.items())]
+    notes += [f"{count} {what}" for what, count in sorted(aside.items())]
     twice = [key for key, count in keys.items() if count > 1]
     return notes + ([f"{len(twice)} keys are in several shards, first {twice[0]!r}"] if twice else [])
 
