@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.base.errors import ConfigError
+from striate.base.random import Purpose, key, philox
 from striate.data.batches import epoch_order
 from striate.data.shard_order import Share, batch_starts, shard_order
 
@@ -113,6 +114,26 @@ def test_a_batch_needs_nothing_before_it():
     again = shard_order(EQUAL, seed=0, epoch=4, window=300, share=Share(1, 3))
     for b in (0, 7, len(starts) - 2):
         assert torch.equal(order[starts[b] : starts[b + 1]], again[starts[b] : starts[b + 1]])
+
+
+def test_the_order_is_the_one_that_is_written_down():
+    """Draw by draw: shards and samples share no numbers with each other, nor with `epoch_order`."""
+    counts, seed, epoch, window = [3, 0, 5, 2], 11, 6, 4
+    shard = shards(counts)
+
+    def words(counter, use):
+        place = tuple(np.array([number]) for number in (counter, epoch, use, 0))
+        return [int(word[0]) for word in philox(place, key(seed, Purpose.ORDER))]
+
+    def signed(high, low):
+        value = high << 32 | low
+        return value - 2**64 if value >= 2**63 else value
+
+    turns = sorted(range(4), key=lambda s: signed(*words(s, 1)[:2]))
+    laid = [row for s in turns for row in range(10) if shard[row] == s]
+    places = [p + words(row, 2)[0] / 2**32 * window for p, row in enumerate(laid)]
+    expected = [row for _, row in sorted(zip(places, laid, strict=True))]
+    assert shard_order(shard, seed=seed, epoch=epoch, window=window).tolist() == expected
 
 
 def test_a_negative_window_is_refused():
