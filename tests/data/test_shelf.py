@@ -19,7 +19,7 @@ from striate.data.samples import Samples
 from striate.data.shelf import open_shelf
 from striate.data.source import open_source
 from striate.data.splits import Shares
-from striate.data.storage import Storage, choose, load
+from striate.data.storage import Pools, Storage, choose, load
 
 PICTURE = Picture(3, 8, 8)
 GIB = 1 << 30
@@ -30,7 +30,7 @@ def part_of(root: Path) -> Samples:
 
 
 def shelved(root: Path, cache: Path, *, limit: int = GIB, picture: Picture = PICTURE, mode="disk"):
-    return load(part_of(root), picture, Storage(mode, cache, limit), str(root), lambda: None)
+    return load(part_of(root), picture, Storage(mode, cache, limit), str(root), lambda: None, Pools(0))
 
 
 def count_decodings(monkeypatch) -> list[str]:
@@ -179,12 +179,12 @@ BUILD = """
     from pathlib import Path
     from striate.data.picture import Picture
     from striate.data.source import open_source
-    from striate.data.storage import Storage, load
+    from striate.data.storage import Pools, Storage, load
     root, cache = sys.argv[1:]
     samples = open_source(root).parts["all"]
     print("start", flush=True)
     storage = Storage("disk", Path(cache), 1 << 30)
-    load(samples, Picture(3, 160, 160), storage, root, lambda: print(".", end="", flush=True))
+    load(samples, Picture(3, 160, 160), storage, root, lambda: print(".", end="", flush=True), Pools(0))
     print("done", flush=True)
 """
 
@@ -217,7 +217,7 @@ def test_a_builder_that_is_killed_leaves_nothing_that_counts(many, tmp_path):
     process.communicate()
     picture = Picture(3, 160, 160)
     assert open_shelf(tmp_path / "c", str(many), picture, GIB).places == {}
-    part, _ = load(part_of(many), picture, Storage("disk", tmp_path / "c", GIB), str(many), lambda: None)
+    part, _ = load(part_of(many), picture, Storage("disk", tmp_path / "c", GIB), str(many), lambda: None, Pools(0))
     assert len(part.pictures) == 120
     assert not list((tmp_path / "c").glob("*/.segment*"))
 
@@ -226,7 +226,7 @@ def test_memory_stays_flat_however_many_pictures_are_decoded(many, tmp_path):
     """The pixels of 120 pictures of 160x160 are 9 MB; those under way are fewer than 100."""
     samples = part_of(many)
     wide = Samples(FileItems(samples.items.paths * 2), np.tile(samples.labels, 2), tuple(map(str, range(240))))
-    part, _ = load(wide, PICTURE, Storage("disk", tmp_path / "c", GIB), "twice", lambda: None)
+    part, _ = load(wide, PICTURE, Storage("disk", tmp_path / "c", GIB), "twice", lambda: None, Pools(0))
     assert len(part.pictures) == 240
     rows = sum(path.stat().st_size for path in files(tmp_path / "c", "checks.bin")) // 4
     assert rows == 120  # equal contents lie there once

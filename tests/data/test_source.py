@@ -35,11 +35,12 @@ def test_a_missing_path_lists_what_is_accepted(tmp_path, monkeypatch):
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "data.tar").write_bytes(b"x")
+    (tmp_path / "data.rar").write_bytes(b"x")
     with pytest.raises(
-        DataError, match=r"must be a folder, an \.npz, a \.csv or a \.jsonl, got a \.tar file\.\n  Fix: one folder a"
+        DataError,
+        match=r"must be a folder, an \.npz, a \.csv, a \.jsonl or a \.tar, got a \.rar file\.\n  Fix: one folder a",
     ):
-        open_source(str(tmp_path / "data.tar"))
+        open_source(str(tmp_path / "data.rar"))
 
 
 def test_an_empty_folder_lists_what_is_accepted(tmp_path):

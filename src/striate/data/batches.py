@@ -4,6 +4,8 @@ order of an epoch: the samples, sorted by word_0 2^32 + word_1 (as a signed numb
 
     philox(key = (seed, ORDER), counter = (sample, epoch, 0, 0))
 
+of tar shards: the order of `shard_order`, shard after shard, mixed within a window of four shards.
+
 balanced: of N samples in C classes every class gives N / C places (the first N mod C classes of that epoch's order
 one more).  A class smaller than its places begins anew, in another order; its sample then counts as the
 (sample + k N)-th in its k-th round, so that it is augmented anew as well.  The places are put in the order above.
@@ -20,10 +22,14 @@ from torch import Tensor
 from striate.base.random import Purpose, key, philox
 from striate.calculus.whitening import Axes
 from striate.data.augment import Augment, Draws, apply, draw, mix
-from striate.data.kinds import Part, top_of
+from striate.data.images import Part
+from striate.data.kinds import top_of
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
+from striate.data.shard_order import shard_order
 from striate.data.split import Split
+
+SHARDS_MIXED = 4  # shards' worth of samples within which a sharded set is mixed
 
 Batch = tuple[Tensor, Tensor]
 Samples = Int64[np.ndarray, " m"]
@@ -100,6 +106,10 @@ def _shuffled(numbers: Samples, seed: int, epoch: int, draw: int = 0) -> Samples
 def _order(feed: Feed, epoch: int) -> Samples:
     if feed.balanced:
         return balanced_order(feed.split.labels.numpy(), feed.seed, epoch)
+    shards = feed.split.shards
+    if shards is not None:
+        window = SHARDS_MIXED * -(-len(shards) // max(1, len(np.unique(shards))))
+        return shard_order(shards, seed=feed.seed, epoch=epoch, window=window).numpy()
     return epoch_order(len(feed.split), feed.seed, epoch).numpy()
 
 

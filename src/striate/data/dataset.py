@@ -17,11 +17,12 @@ from jaxtyping import Int64
 
 from striate.base.errors import DataError
 from striate.data.decode import Fault
+from striate.data.members import MemberItems
 from striate.data.picture import Picture
 from striate.data.samples import Samples, Source
 from striate.data.split import Split
 from striate.data.splits import Shares, divide
-from striate.data.storage import Loaded, Storage, load
+from striate.data.storage import Loaded, Pools, Storage, load
 
 SHOWN = 20  # faults listed in an error's text
 Progress = Callable[[int, int], None]
@@ -52,6 +53,11 @@ class Dataset:
     notes: tuple[str, ...]
     left_out: tuple[Fault, ...]
     digests: tuple[tuple[bytes, ...], ...]
+
+    def close(self) -> None:
+        """Let go of what gives the pictures; idempotent."""
+        for split in (self.train, self.validation, self.test):
+            split.pictures.close()
 
 
 class UnreadablePicturesError(DataError):
@@ -103,9 +109,9 @@ def prepare(source: Source, wanted: Wanted, progress: Progress | None = None) ->
     *parts, notes = divide(source.parts, wanted.shares, wanted.seed)
     count = sum(map(len, parts))
     ticks = _ticks(count, progress)
-    loaded, told = [], []
+    loaded, told, pools = [], [], Pools(wanted.storage.workers)
     for part, picture in zip(parts, (wanted.train_picture, wanted.picture, wanted.picture), strict=True):
-        read, note = load(part, picture, wanted.storage, source.location, lambda: next(ticks))
+        read, note = load(part, picture, wanted.storage, source.location, lambda: next(ticks), pools)
         loaded.append(read)
         told += [note] if note else []
     faults = tuple(fault for part in loaded for fault in part.faults)
@@ -132,14 +138,16 @@ def load_part(source: Source, samples: Samples, picture: Picture, storage: Stora
     Raises:
         UnreadablePicturesError: files do not decode; nothing is put in their place.
     """
-    part, _ = load(samples, picture, storage, source.location, lambda: None)
+    part, _ = load(samples, picture, storage, source.location, lambda: None, Pools(storage.workers))
     if part.faults:
         raise UnreadablePicturesError(source.location, part.faults, len(samples))
     return _split(part)
 
 
 def _split(part: Loaded) -> Split:
-    return Split(part.pictures, torch.from_numpy(part.samples.labels.copy()), part.samples.names)
+    items = part.samples.items
+    shards = items.shard if isinstance(items, MemberItems) else None
+    return Split(part.pictures, torch.from_numpy(part.samples.labels.copy()), part.samples.names, shards)
 
 
 def _ticks(count: int, progress: Progress | None) -> Iterator[None]:

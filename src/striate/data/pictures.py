@@ -23,6 +23,10 @@ class Pictures(Protocol):
         """The pictures at these positions, in a tensor of their own, channels last in memory."""
         ...
 
+    def close(self) -> None:
+        """Let go of what gives them, such as worker processes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
@@ -36,6 +40,9 @@ class Held:
     def gather(self, rows: Rows) -> Batch:
         """Copied, whole pictures at a time."""
         return _as_batch(self.pixels.take(rows, axis=0))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +74,9 @@ class Shelved:
             chosen = segment == number
             pixels[chosen] = self.segments[number].take(row[chosen], axis=0)
         return _as_batch(pixels)
+
+    def close(self) -> None:
+        """Nothing: the files are let go of with the last batch."""
 
 
 def _as_batch(pixels: np.ndarray) -> Batch:

@@ -5,7 +5,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from striate.base.errors import DataError
+from striate.base.errors import DataError, ResourceError
+from striate.data.cache_folder import cache_folder
 from striate.data.digits import open_digits
 from striate.data.fetch import Progress
 from striate.data.folder import KINDS, open_folder, open_table
@@ -16,6 +17,8 @@ from striate.data.named import open_named
 from striate.data.named_sets import NAMED_SETS
 from striate.data.npz import find_npz, open_npz, open_npz_folder
 from striate.data.samples import Samples, Source
+from striate.data.shard_files import SUFFIX, is_compressed, is_pattern
+from striate.data.shards import holds_shards, open_shards
 
 __all__ = ["BUILT_IN", "Samples", "Source", "open_source", "whole_location"]
 
@@ -23,12 +26,13 @@ BUILT_IN = {"digits": open_digits}
 _NAMES = (*BUILT_IN, *NAMED_SETS)
 
 
-def open_source(data: str, progress: Progress | None = None) -> Source:
+def open_source(data: str, progress: Progress | None = None, *, skip_bad: bool = False) -> Source:
     """Find the data; pictures are not decoded yet.
 
     Args:
         data: a built-in name, the name of a set that is fetched, or a path; "./digits" is the folder of that name.
         progress: called with (bytes there, bytes in all) while a set is fetched.
+        skip_bad: leave out samples of shards that cannot be taken, with a note.
 
     Raises:
         DataError: there is no such data, it could not be fetched, or it is not one that we read; the fix lists what is.
@@ -39,31 +43,40 @@ def open_source(data: str, progress: Progress | None = None) -> Source:
     if data in NAMED_SETS:
         return open_named(data, progress)
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    if is_pattern(data):
+        return _open_shards(data, skip_bad)
     if not data or not path.exists():
         raise _no_such(data)
     root = path.resolve()
     if root.is_dir():
-        return _open_directory(root)
+        return _open_directory(root, skip_bad)
     if root.suffix.lower() == ".npz":
         return open_npz(root)
     if root.suffix.lower() in (".csv", ".jsonl"):
         return open_table(root)
-    raise DataError(
-        str(root),
-        "the data",
-        "a folder, an .npz, a .csv or a .jsonl",
-        got=f"a {root.suffix or 'plain'} file",
-        fix=KINDS,
-    )
+    if root.suffix.lower() == SUFFIX or is_compressed(root):
+        return _open_shards(root, skip_bad)
+    must, got = "a folder, an .npz, a .csv, a .jsonl or a .tar", f"a {root.suffix or 'plain'} file"
+    raise DataError(str(root), "the data", must, got=got, fix=KINDS)
+
+
+def _open_shards(location: str | Path, skip_bad: bool) -> Source:
+    try:
+        cache = cache_folder("shards")
+    except ResourceError:  # then every shard is walked through each time
+        return open_shards(location, skip_bad=skip_bad)
+    return open_shards(location, cache=cache, skip_bad=skip_bad)
 
 
 def whole_location(data: str) -> str:
     """A path that holds from any folder; the name of a set as it is."""
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    if is_pattern(data):
+        return os.path.abspath(path)
     return str(path.resolve()) if path.exists() and data not in _NAMES else data
 
 
-def _open_directory(root: Path) -> Source:
+def _open_directory(root: Path, skip_bad: bool) -> Source:
     try:
         if is_saved(root):
             return replace(source_of(load_saved(root), name=root.name), location=str(root))
@@ -71,6 +84,8 @@ def _open_directory(root: Path) -> Source:
             return open_idx(root)
         if "train" in find_npz(root):
             return open_npz_folder(root)
+        if holds_shards(root):
+            return _open_shards(root, skip_bad)
     except PermissionError as error:
         fix = "give yourself permission to read it"
         raise DataError(str(root), "the folder", "readable", got="no permission", fix=fix) from error

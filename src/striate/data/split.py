@@ -17,11 +17,13 @@ class Split:
         pictures: what gives them.
         labels: class numbers (N,).
         names: the path relative to the data's root, or "train/17" where the data is one array.
+        shards: which shard each picture lies in, for data that are read shard after shard.
     """
 
     pictures: Pictures
     labels: Int64[Tensor, " N"]
     names: tuple[str, ...]
+    shards: Int64[np.ndarray, " N"] | None = None
 
     def __post_init__(self) -> None:
         assert len(self.pictures) == len(self.labels) == len(self.names)

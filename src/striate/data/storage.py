@@ -1,23 +1,28 @@
 """Where decoded pictures are kept: on a shelf of the disk, in memory, or nowhere, decoded anew for every batch."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import PIL
 
 from striate.base.errors import ResourceError
 from striate.data.decode import Fault
+from striate.data.decoders import Decoders
 from striate.data.items import ArrayItems, content_digest
 from striate.data.picture import Picture
 from striate.data.pictures import Held, Pictures, Shelved
 from striate.data.reading import Read, read_all
+from striate.data.remembered import key_of, remembered, state_of
 from striate.data.samples import Samples
 from striate.data.shelf import Shelf, filling, open_shelf
+from striate.data.streamed import Streamed
 
 Mode = Literal["auto", "disk", "memory", "stream"]
 Tick = Callable[[], None]  # called once a sample
@@ -33,11 +38,13 @@ class Storage:
         mode: on disk, in memory, not at all (stream), or what fits (auto).
         folder: of the shelves on disk.
         limit: bytes that all shelves may take together.
+        workers: processes that decode where nothing is kept; 0 is one for each core.
     """
 
     mode: Mode
     folder: Path
     limit: int
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +64,26 @@ class Loaded:
     faults: tuple[Fault, ...]
 
 
-def load(samples: Samples, picture: Picture, storage: Storage, data: str, tick: Tick) -> tuple[Loaded, str | None]:
+class Pools:
+    """The worker processes of a data set: one pool for each picture, shared by its splits, begun when first needed.
+
+    Args:
+        workers: of each pool; 0 is one for each core.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers or os.cpu_count() or 1
+        self._pools: dict[Picture, Decoders] = {}
+
+    def __getitem__(self, picture: Picture) -> Decoders:
+        if picture not in self._pools:
+            self._pools[picture] = Decoders(picture, self._workers)
+        return self._pools[picture]
+
+
+def load(
+    samples: Samples, picture: Picture, storage: Storage, data: str, tick: Tick, pools: Pools
+) -> tuple[Loaded, str | None]:
     """Read a part, decode what nobody has decoded yet, and keep it.
 
     Args:
@@ -66,6 +92,7 @@ def load(samples: Samples, picture: Picture, storage: Storage, data: str, tick: 
         storage: how it is kept.
         data: where the data lie, to tell shelves apart.
         tick: called once a sample.
+        pools: what decodes where nothing is kept.
 
     Returns:
         The part, and a note if it is kept in another way than first chosen.
@@ -81,7 +108,11 @@ def load(samples: Samples, picture: Picture, storage: Storage, data: str, tick: 
             if storage.mode == "disk":
                 raise
             note = f"decoded pictures are not kept on disk: {error.got}"
-            return _in_memory(samples, picture, tick), note
+            if bytes_of(len(samples), picture) <= SHARE_OF_MEMORY * physical_memory():
+                return _in_memory(samples, picture, tick), note
+            return _streamed(samples, picture, storage, tick, pools), note
+    if mode == "stream":
+        return _streamed(samples, picture, storage, tick, pools), None
     return _in_memory(samples, picture, tick), None
 
 
@@ -156,6 +187,31 @@ def _on_disk(samples: Samples, picture: Picture, shelf: Shelf, tick: Tick) -> Lo
     return _loaded(samples, reads, Shelved(tuple(shelf.segments) or (empty,), places[:, 0], places[:, 1]))
 
 
+def _streamed(samples: Samples, picture: Picture, storage: Storage, tick: Tick, pools: Pools) -> Loaded:
+    """Every picture decoded once to see that it can be, and again whenever it is asked for.
+
+    The first pass is left out where files of the same paths, sizes and times of change have passed it before.
+    """
+
+    def first_pass() -> bytes:
+        found = []
+        for read in read_all(samples, picture):
+            found.append([read.digest.hex(), None if read.fault is None else [read.fault.kind, read.fault.reason]])
+            tick()
+        return json.dumps(found).encode()
+
+    state = state_of(samples.items)
+    settings = [state, asdict(picture), PIL.__version__, list(samples.names)]
+    found = json.loads(remembered(storage.folder / "seen", key_of(settings), first_pass) if state else first_pass())
+    reads = [
+        Read(bytes.fromhex(digest), None, None if told is None else Fault(name, *told))
+        for name, (digest, told) in zip(samples.names, found, strict=True)
+    ]
+    good = [row for row, read in enumerate(reads) if read.fault is None]
+    kept = samples if len(good) == len(samples) else samples.pick(np.array(good, dtype=np.int64))
+    return _loaded(samples, reads, Streamed(kept, pools[picture]))
+
+
 def _row(picture: Picture) -> tuple[int, int, int]:
     C, h, w = picture.shape
     return h, w, C
@@ -169,11 +225,16 @@ def _loaded(samples: Samples, reads: Sequence[Read], pictures: Pictures) -> Load
 
 
 def _check_memory(size: int, count: int, picture: Picture) -> None:
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size
+    physical = physical_memory()
     if size > physical:
         got = f"{size / 2**30:.1f} GiB for {count} pictures of {picture.height}x{picture.width}"
         fix = "choose a smaller picture or fewer pictures"
         raise ResourceError("data", "the decoded pictures", f"at most {physical / 2**30:.1f} GiB", got=got, fix=fix)
+
+
+def physical_memory() -> int:
+    """Bytes of this machine; more than any where the system does not tell."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 62
 
 
 def _free(folder: Path) -> int:

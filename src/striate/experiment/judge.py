@@ -1,5 +1,6 @@
 """Judge a trained model on a split: of the data it was trained on, or of others."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,9 @@ def judge(
         chosen = _split_of(_run_data(predictor, folder), split or "test")
     else:
         chosen = _others(predictor, data, split, folder)
-    batches = evaluation_batches(chosen, predictor.bundle.preprocess, EVALUATION_BATCH)
-    logits, labels = collect(predictor.bundle.model, batches)
+    with closing(chosen.pictures):
+        batches = evaluation_batches(chosen, predictor.bundle.preprocess, EVALUATION_BATCH)
+        logits, labels = collect(predictor.bundle.model, batches)
     return classification(logits, labels, predictor.classes)
 
 
@@ -74,7 +76,8 @@ def _is_own(predictor: Predictor, folder: RunFolder, data: str) -> bool:
     """Whether these are the very data that the run was trained on."""
     if not folder.recipe_file.is_file() or whole_location(data) != folder.data_location(folder.recipe()):
         return False
-    return _run_data(predictor, folder).fingerprint == predictor.bundle.config.data_fingerprint
+    with closing(_run_data(predictor, folder)) as dataset:
+        return dataset.fingerprint == predictor.bundle.config.data_fingerprint
 
 
 def _run_data(predictor: Predictor, folder: RunFolder) -> Dataset:

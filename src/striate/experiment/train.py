@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from striate.base.errors import ConfigError, ModelFileError
@@ -55,11 +56,17 @@ def start(
     if run is not None:
         check_free(run, overwrite=overwrite)
     plan = make_plan(recipe.execution.device, recipe.execution.threads)
-    source = open_source(recipe.data)
+    source = open_source(recipe.data, skip_bad=recipe.split.skip_bad)
     recipe = settled(recipe, source)
-    dataset = prepare_data(recipe, source, reading)
-    wired = wire(recipe, source, dataset, plan)
-    folder = create(run, f"{source.name}-{title(recipe.model)}", overwrite=overwrite)
+    with closing(prepare_data(recipe, source, reading)) as dataset:
+        wired = wire(recipe, source, dataset, plan)
+        folder = create(run, f"{source.name}-{title(recipe.model)}", overwrite=overwrite)
+        yield from _begin(wired, folder)
+
+
+def _begin(wired: Wired, folder: RunFolder) -> Iterator[Event]:
+    """Write down what the run is, and run."""
+    recipe, dataset = wired.recipe, wired.dataset
     with locked(folder.path):
         folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
         folder.write_json("environment.json", environment())
@@ -113,14 +120,14 @@ def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
             yield Finished(done)
             return
         _same_file(folder, recipe)
-        source = open_source(folder.data_location(recipe))
+        source = open_source(folder.data_location(recipe), skip_bad=recipe.split.skip_bad)
         recipe = settled(recipe, source)
         plan = make_plan(recipe.execution.device, recipe.execution.threads or folder.threads())
-        dataset = prepare_data(recipe, source, reading)
-        wired = wire(recipe, source, dataset, plan)
-        history, notes = restore_position(folder, wired)
-        _drop_lost_best(history, folder, notes)
-        yield from _run(wired, history, folder, notes)
+        with closing(prepare_data(recipe, source, reading)) as dataset:
+            wired = wire(recipe, source, dataset, plan)
+            history, notes = restore_position(folder, wired)
+            _drop_lost_best(history, folder, notes)
+            yield from _run(wired, history, folder, notes)
 
 
 def check_trainable(name: str) -> None:

@@ -165,7 +165,7 @@ def prepare_data(
 def storage_of(recipe: Recipe) -> Storage:
     """Where decoded pictures are kept."""
     execution = recipe.execution
-    return Storage(execution.cache, cache_path("decoded"), round(execution.cache_gb * 1e9))
+    return Storage(execution.cache, cache_path("decoded"), round(execution.cache_gb * 1e9), execution.workers)
 
 
 def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
