@@ -115,7 +115,15 @@ def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
     """
     name = name if name is not None else str(source) if isinstance(source, Path) else "picture"
     content = read_file(source, name) if isinstance(source, Path) else source
-    image = _parse(io.BytesIO(content), name)
+    return unpack(parse(io.BytesIO(content), name), name)
+
+
+def unpack(image: ImageFile.ImageFile, name: str) -> Image.Image:
+    """Decode the pixels of a picture of which `parse` has read the header.
+
+    Raises:
+        DecodeFault: as `decode`.
+    """
     try:
         image.load()
         return as_grey_or_rgb(image, name)
@@ -143,7 +151,7 @@ def header(path: Path, name: str | None = None) -> Header:
     """
     name = name if name is not None else str(path)
     with _opened(path, name) as file:
-        image = _parse(file, name)
+        image = parse(file, name)
         return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
 
 
@@ -165,8 +173,12 @@ def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
         raise DecodeFault(name, "damaged", f"cannot be read ({_brief(error)})") from error
 
 
-def _parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageFile:
-    """Read the header and hold it against the limits."""
+def parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageFile:
+    """Read the header and hold it against the limits; no pixel is decoded.
+
+    Raises:
+        DecodeFault: as `decode`, as far as the header shows it.
+    """
     length = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     head = stream.read(SNIFF_BYTES)

@@ -41,17 +41,9 @@ def open_npz(path: Path) -> Source:
     Raises:
         DataError: damaged, keys missing, another dtype or shape, labels that disagree.
     """
-    arrays = _load(path)
-    if "x" in arrays:
-        named = {"all": _part(path, arrays, "all", ("x", "y"))}
-    else:
-        keys = {SYNONYMS[key[2:]]: key[2:] for key in arrays if key.startswith("x_") and key[2:] in SYNONYMS}
-        if "train" not in keys:
-            got = ", ".join(arrays) or "nothing"
-            fix = "np.savez(file, x=pictures, y=class_numbers), or x_train=, y_train=, x_test=, y_test="
-            raise DataError(str(path), "the arrays", "x and y, or x_train, y_train and so on", got=got, fix=fix)
-        named = {part: _part(path, arrays, part, (f"x_{key}", f"y_{key}")) for part, key in keys.items()}
-    return _source(path.stem, path, named)
+    arrays = load_arrays(path)
+    keys = keys_of_parts(path, arrays)
+    return _source(path.stem, path, {part: read_part(path, arrays, part, keys[part]) for part in keys})
 
 
 def open_npz_folder(root: Path) -> Source:
@@ -61,7 +53,7 @@ def open_npz_folder(root: Path) -> Source:
         DataError: as `open_npz`.
     """
     found = find_npz(root)
-    return _source(root.name, root, {part: _part(f, _load(f), part, ("x", "y")) for part, f in found.items()})
+    return _source(root.name, root, {part: read_part(f, load_arrays(f), part, ("x", "y")) for part, f in found.items()})
 
 
 def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
@@ -73,7 +65,12 @@ def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
     return Source(name, str(path), classes, shape[2] if len(shape) == 3 else 1, (shape[0], shape[1]), parts, notes)
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an archive.
+
+    Raises:
+        DataError: damaged, or not plain arrays.
+    """
     try:
         with path.open("rb") as file:  # opened here: NumPy leaves a damaged file open
             if file.read(2) != b"PK":
@@ -89,7 +86,28 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise DataError(str(path), "the file", "a whole .npz archive", got=f"{error}"[:200], fix=fix) from error
 
 
-def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named:
+def keys_of_parts(path: Path, arrays: Arrays) -> dict[str, tuple[str, str]]:
+    """Part -> the keys of its pictures and of its labels.
+
+    Raises:
+        DataError: no training pictures.
+    """
+    if "x" in arrays:
+        return {"all": ("x", "y")}
+    keys = {SYNONYMS[key[2:]]: key[2:] for key in arrays if key.startswith("x_") and key[2:] in SYNONYMS}
+    if "train" not in keys:
+        got = ", ".join(arrays) or "nothing"
+        fix = "np.savez(file, x=pictures, y=class_numbers), or x_train=, y_train=, x_test=, y_test="
+        raise DataError(str(path), "the arrays", "x and y, or x_train, y_train and so on", got=got, fix=fix)
+    return {part: (f"x_{key}", f"y_{key}") for part, key in keys.items()}
+
+
+def read_part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named:
+    """Pictures and classes of one part.
+
+    Raises:
+        DataError: keys missing, another dtype or shape, labels that disagree.
+    """
     for key in keys:
         if key not in arrays:
             raise DataError(

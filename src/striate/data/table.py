@@ -5,6 +5,8 @@ class; without a split column all rows are one part.
 """
 
 import csv
+import os
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +19,12 @@ from striate.data.samples import SYNONYMS, Named
 _COLUMNS = {"path": ("path", "file", "image", "file_name"), "class": ("label", "class"), "split": ("split",)}
 
 Row = tuple[str, str, str]  # path, class, part
+
+
+class RowError(DataError):
+    """A row that cannot be taken; `path` is what it gives as one, `kind` a short word: outside, no-class, no-split."""
+
+    kind = path = ""
 
 
 def read_table(table: Path) -> dict[str, Named]:
@@ -45,12 +53,25 @@ def _named(table: Path, rows: list[Row]) -> Named:
     return Named(items, codes.astype(np.int64), [str(name) for name in vocabulary], names)
 
 
-def _rows(table: Path) -> list[Row]:
+def _rows(table: Path) -> Iterator[Row]:
+    for row in each_row(table):
+        if isinstance(row, RowError):
+            raise row
+        yield row
+
+
+def each_row(table: Path) -> Iterator[Row | RowError]:
+    """The rows in the order of the file; in place of one that cannot be taken, the error that says why.
+
+    Raises:
+        DataError: not a CSV in UTF-8 (any more, from this row on), or no path column.
+    """
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             columns = _columns(table, reader.fieldnames or ())
-            return [_row(table, reader.line_num, row, columns) for row in reader]
+            for row in reader:
+                yield _row(table, reader.line_num, row, columns)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _bad(table, "the table", "a CSV in UTF-8", str(error), "save it as CSV, UTF-8, with commas") from error
 
@@ -67,23 +88,37 @@ def _columns(table: Path, fields: object) -> dict[str, str]:
     return columns
 
 
-def _row(table: Path, line: int, row: dict[str, str], columns: dict[str, str]) -> Row:
+def _row(table: Path, line: int, row: dict[str, str], columns: dict[str, str]) -> Row | RowError:
     path = (row[columns["path"]] or "").strip()
     pure = PurePosixPath(path)
-    inside = path and not pure.is_absolute() and ".." not in pure.parts and "\0" not in path
-    if not inside or not (table.parent / pure).resolve().is_relative_to(table.parent.resolve()):
-        raise _bad(
-            table, f"the path in line {line}", "inside the table's folder", repr(path), "give it relative to there"
-        )
+    if not path or not _inside(table.parent, pure):
+        must, fix = "inside the table's folder", "give it relative to there"
+        return _row_error(table, "outside", path, (f"the path in line {line}", must, repr(path), fix))
     label = (row[columns["class"]] or "").strip() if "class" in columns else pure.parts[0] if pure.parent.name else ""
     if not label:
-        raise _bad(table, f"the class in line {line}", "given", "none", "fill in the class column")
+        fault = (f"the class in line {line}", "given", "none", "fill in the class column")
+        return _row_error(table, "no-class", str(pure), fault)
     if "split" not in columns:
         return str(pure), label, "all"
     word = (row[columns["split"]] or "").strip().lower()
     if word not in SYNONYMS:
-        raise _bad(table, f"the split in line {line}", "train, val or test", repr(word), "name one of the three")
+        fault = (f"the split in line {line}", "train, val or test", repr(word), "name one of the three")
+        return _row_error(table, "no-split", str(pure), fault)
     return str(pure), label, SYNONYMS[word]
+
+
+def _inside(root: Path, path: PurePosixPath) -> bool:
+    """Whether a path stays in the folder, also where links lead elsewhere or in circles."""
+    if path.is_absolute() or ".." in path.parts or "\0" in str(path):
+        return False
+    return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+
+
+def _row_error(table: Path, kind: str, path: str, fault: tuple[str, str, str, str]) -> RowError:
+    what, must, got, fix = fault
+    error = RowError(str(table), what, must, got=got, fix=fix)
+    error.kind, error.path = kind, path
+    return error
 
 
 def _bad(table: Path, what: str, must: str, got: str, fix: str) -> DataError:
