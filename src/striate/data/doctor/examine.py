@@ -94,7 +94,7 @@ def _file(lot: Lot, row: int) -> Facts | Fault:
 
 def _look(content: bytes, name: str) -> Facts:
     opened = parse(io.BytesIO(content), name)
-    traits = _traits_of_header(opened, name)
+    grey, traits = opened.mode in _GREY, _traits_of_header(opened, name)
     orientation = _orientation(opened, asked_late=False)
     picture = unpack(opened, name)
     traits += _traits_of_frames(opened, orientation or _orientation(opened, asked_late=True))
@@ -108,7 +108,7 @@ def _look(content: bytes, name: str) -> Facts:
         content=content_digest(content),
         pixels=_digest(pixels),
         size=(picture.height, picture.width),
-        grey=opened.mode in _GREY,
+        grey=grey,
         traits=tuple(traits),
         code=int(hashes(x)[0]),
         copy=small(x).tobytes(),
