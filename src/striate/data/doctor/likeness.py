@@ -20,7 +20,8 @@ SIDE = 32  # pixels of the averaged picture
 SMALL = 16  # pixels of the copy that confirms
 DISTANCE = 4  # bits
 BLOCKS = 7
-NEIGHBOURS = 64  # compared with each hash in one sorted order: many equal hashes must not become all pairs
+NEIGHBOURS = 64  # compared with each hash in one sorted order: many close hashes must not become all pairs
+EQUALS = 16  # pictures of the same hash that each is compared with; of other hashes' pictures, the first
 CORRELATION = 0.98
 FINE = 64  # pixels: pictures with a shorter side have little more than a coarse shape, so
 CORRELATION_OF_SMALL = 0.995  # is asked of them: else every second 1 would be a copy of another
@@ -74,20 +75,36 @@ def alike(codes: Hashes, copies: Small, shorter: Int64[np.ndarray, " N"]) -> Pai
 
 def _candidates(codes: Hashes) -> Iterator[Int64[np.ndarray, " P"]]:
     """Pairs i < j as i N + j: one number sorts faster than two."""
+    order = np.argsort(codes, kind="stable")
+    for step in range(1, EQUALS + 1):
+        a, b = order[:-step], order[step:]
+        yield _as_numbers(a, b, codes[a] == codes[b], len(codes))
+    first = order[np.diff(codes[order].view(np.int64), prepend=-1) != 0]  # the first of each; none is -1, all bits set
     edges = np.linspace(0, 64, BLOCKS + 1).astype(int)
     masks = [(1 << int(b)) - (1 << int(a)) for a, b in pairwise(edges)]
     for chosen in combinations(masks, BLOCKS - DISTANCE):
-        key = codes & np.uint64(sum(chosen))
-        order = np.lexsort((codes, key))
-        key, code = key[order], codes[order]
-        for step in range(1, NEIGHBOURS + 1):
-            agree: Bool[np.ndarray, " M"] = key[step:] == key[:-step]
-            if not agree.any():
-                break
-            at = agree.nonzero()[0]
-            at = at[np.bitwise_count(code[at] ^ code[at + step]) <= DISTANCE]
-            a, b = order[at], order[at + step]
-            yield np.minimum(a, b) * len(codes) + np.maximum(a, b)
+        yield from _neighbours(codes, first, np.uint64(sum(chosen)))
+
+
+def _neighbours(codes: Hashes, rows: Int64[np.ndarray, " M"], mask: np.uint64) -> Iterator[Int64[np.ndarray, " P"]]:
+    """Of these rows, the pairs that agree in the mask and lie close in the order by it."""
+    key = codes[rows] & mask
+    order = np.argsort(key, kind="stable")
+    rows, key = rows[order], key[order]
+    for step in range(1, NEIGHBOURS + 1):
+        a, b, agree = rows[:-step], rows[step:], key[:-step] == key[step:]
+        if not agree.any():
+            break
+        at = agree.nonzero()[0]
+        a, b = a[at], b[at]
+        yield _as_numbers(a, b, np.bitwise_count(codes[a] ^ codes[b]) <= DISTANCE, len(codes))
+
+
+def _as_numbers(
+    a: Int64[np.ndarray, " P"], b: Int64[np.ndarray, " P"], which: Bool[np.ndarray, " P"], count: int
+) -> Int64[np.ndarray, " Q"]:
+    a, b = a[which], b[which]
+    return np.minimum(a, b) * count + np.maximum(a, b)
 
 
 def _pieces(pairs: Pairs, piece: int = 65_536) -> Iterator[Pairs]:

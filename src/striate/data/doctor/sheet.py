@@ -24,7 +24,7 @@ LINE = 14  # pixels of height for the text
 GAP = 8  # pixels
 SOFTWARE = "Striate"  # the mark of our own files: only those are replaced
 
-Shown = UInt8[np.ndarray, "C H W"]
+Shown = UInt8[np.ndarray, "_ _ _"]  # C H W, each picture its own
 
 
 def sheet(images: Sequence[Shown], titles: Sequence[str]) -> Image.Image:

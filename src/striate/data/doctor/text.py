@@ -90,7 +90,8 @@ def _verdict(report: Report) -> str:
     wrong, doubtful = report.kinds(Level.FAILS), report.kinds(Level.STRICT)
     if not wrong and not doubtful:
         return "nothing wrong found"
-    parts = [f"{len(found)} kinds {what}" for found, what in ((wrong, "wrong"), (doubtful, "doubtful")) if found]
+    both = ((wrong, "wrong"), (doubtful, "doubtful"))
+    parts = [f"{len(found)} kind{'s' * (len(found) > 1)} {what}" for found, what in both if found]
     return f"{' and '.join(parts)}; --json lists every path"
 
 
