@@ -3,10 +3,12 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,9 +355,6 @@ def test_long_lists_are_cut_in_the_text_and_whole_in_the_report(class_folders):
 
 
 def test_every_kind_that_decoding_knows_has_a_meaning():
-    import re
-    from pathlib import Path
-
     import striate.data.decode as module
 
     told = set(re.findall(r'DecodeFault\(\s*name, "([\w-]+)"', Path(module.__file__).read_text()))
@@ -390,3 +389,10 @@ def test_real_digits_are_well(real_data):
     report = check(str(real_data / "mnist"))
     assert (report.faults, report.duplicates, report.files) == ((), (), 70_000)
     assert 0 < len(report.near) < 100
+
+
+def test_the_page_tells_every_kind_and_its_exit_code():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data-doctor.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| ([^|]+) \| (0|3|3 with `--strict`) \|$", page, re.M)
+    told = {Level.FAILS: "3", Level.STRICT: "3 with `--strict`", Level.HINT: "0"}
+    assert rows == [(name, kind.meaning, told[kind.level]) for name, kind in KINDS.items()]

@@ -23,7 +23,7 @@ def check(data: str, progress: Progress | None = None) -> Report:
 
     Args:
         data: what `--data` takes: a built-in name or a path.
-        progress: called with (pictures done, pictures in all).
+        progress: called now and then with (pictures done, pictures in all).
 
     Raises:
         DataError: there is no such data.

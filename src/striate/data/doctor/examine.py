@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import math
 import os
 import warnings
@@ -23,6 +24,8 @@ from striate.data.items import ArrayItems, content_digest
 
 Progress = Callable[[int, int], None]
 Trait = tuple[str, str]  # kind and text of a finding
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what we list
 
 _PIECE = 1024  # pictures of an array at a time
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
@@ -61,13 +64,14 @@ class Facts:
 def examine(lots: Sequence[Lot], progress: Progress | None = None) -> Iterator[Facts | Fault]:
     """Look at all pictures of all lots, in order, on all cores."""
     total, done = sum(len(lot.names) for lot in lots), 0
+    step = max(1, total // 1000)  # to tell of each of 60,000 would take longer than to look at it
     with warnings.catch_warnings():  # Pillow warns of what we list; for all threads, so set here and not in each
         warnings.simplefilter("ignore")
         for lot in lots:
             for found in _array(lot.items.array) if isinstance(lot.items, ArrayItems) else _files(lot):
                 yield found
                 done += 1
-                if progress is not None:
+                if progress is not None and (done % step == 0 or done == total):
                     progress(done, total)
 
 
@@ -136,7 +140,7 @@ def _traits_of_frames(opened: ImageFile.ImageFile, orientation: int) -> list[Tra
     traits = []
     if orientation > 1:
         traits.append(("rotated", f"orientation {orientation}"))
-    if _see_through(opened):
+    if _asked(lambda: _see_through(opened)):
         traits.append(("transparency", ""))
     if _asked(lambda: bool(getattr(opened, "is_animated", False))):
         traits.append(("animation", f"{opened.format}"))
