@@ -106,7 +106,7 @@ def test_sheets_are_never_written_into_the_data(striate, copy, place):
 
 
 def test_statistics_are_text_or_one_object(striate, photos):
-    code, out, _ = striate("data", "stats", photos)
+    code, out, _ = striate("data", "stats", photos, "--split", "train")
     assert code == 0
     assert "channel    mean     std" in out
     code, out, err = striate("data", "stats", photos, "--json")

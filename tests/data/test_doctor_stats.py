@@ -106,6 +106,11 @@ def test_the_chosen_pictures_are_those_that_training_meets_first(class_folders):
     assert chosen(source, samples, None, 5, seed=4).names != found.names
 
 
+def test_training_is_all_of_data_without_splits(class_folders):
+    source = open_source(str(class_folders))
+    assert split_of(source, None)[0] == split_of(source, "train")[0] == split_of(source, "all")[0] == "all"
+
+
 def test_what_cannot_be_chosen_is_told(class_folders):
     source = open_source(str(class_folders))
     with pytest.raises(ConfigError, match="one of 'ants', 'bees', got 'wasps'"):

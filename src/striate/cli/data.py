@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from striate.base.errors import ConfigError, DataError
+from striate.base.marks import shown
 
 app = typer.Typer(name="data", help="Look at data before a network does.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,7 +52,7 @@ def check(
     written = class_sheets(look(data), sheets) if sheets is not None else []
     typer.echo(json.dumps(report.as_dict() | {"sheets": [str(p) for p in written]}) if as_json else str(report))
     if written and not as_json:
-        typer.echo(f"{len(written)} sheets, first {written[0]}")
+        typer.echo(f"{len(written)} sheets, first {shown(str(written[0]))}")
     if report.kinds(Level.FAILS) or (strict and report.kinds(Level.STRICT)):
         raise typer.Exit(WRONG)
 
@@ -117,7 +118,7 @@ def show(
     samples = pictures.chosen(source, pictures.split_of(source, split)[1], label, count, seed)
     drawn, faults = pictures.show(source, samples, picture)
     save_sheet(drawn, out)
-    typer.echo(str(out))
+    typer.echo(shown(str(out)))
     _refuse(source.location, faults)
 
 

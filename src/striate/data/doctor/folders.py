@@ -9,6 +9,7 @@ from striate.base.errors import DataError
 from striate.data.decode import Fault
 from striate.data.doctor.layout import Layout, Lot
 from striate.data.doctor.walk import Walk
+from striate.data.folder import TABLE
 from striate.data.items import FileItems
 from striate.data.samples import SYNONYMS
 from striate.data.table import Row, RowError, each_row
@@ -86,7 +87,7 @@ def _few(folders: list[Path], most: int = 3) -> str:
 def look_at_table(table: Path) -> Layout:
     """Find what a table names, and what lies beside it unnamed."""
     root = table.parent
-    layout, walk = Layout(str(table)), Walk(root)
+    layout, walk = Layout(str(root if table.name == TABLE else table)), Walk(root)
     rows = _rows(table, layout)
     for split in sorted({split for _, _, split in rows.values()}):
         chosen = [row for row in rows.values() if row[2] == split]

@@ -53,7 +53,9 @@ def findings_of(duplicates: Sequence[Group], near: Sequence[Group]) -> Iterator[
         elif len(group.classes) == 1:
             yield Finding("duplicate", "", group.paths)
     for group in near:
-        yield Finding("near", " and ".join(group.splits) if len(group.splits) > 1 else "", group.paths)
+        across = (group.splits, tuple(map(repr, group.classes)))
+        text = "; ".join(" and ".join(names) for names in across if len(names) > 1)
+        yield Finding("near", text, group.paths)
 
 
 def _group(members: Sequence[Seen], how: str) -> Group:

@@ -21,12 +21,12 @@ def usual_picture(source: Source) -> Picture:
 
 
 def split_of(source: Source, split: str | None) -> tuple[str, Samples]:
-    """A split by name; without one, the training split.
+    """A split by name; without one, the training split, which is all of data that bring no splits.
 
     Raises:
         ConfigError: the data do not bring that split.
     """
-    name = split or next(iter(source.parts))
+    name = split if split and (split, *source.parts) != ("train", "all") else next(iter(source.parts))
     if name not in source.parts:
         fix = f"it brings {', '.join(source.parts)}; other splits are made when a run starts"
         raise ConfigError("data", "--split", "one that the data bring", got=repr(name), fix=fix)
