@@ -1,4 +1,7 @@
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,10 @@ import torch
 # processes at once do not wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# What tests decode and download is kept in a folder of their own, also by the processes that they start.
+os.environ["STRIATE_CACHE"] = tempfile.mkdtemp(prefix="striate-cache-")
+atexit.register(shutil.rmtree, os.environ["STRIATE_CACHE"], ignore_errors=True)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -62,3 +62,37 @@ def test_a_contestant_that_is_not_installed_is_left_out_and_said(monkeypatch, ca
     assert benchmark.installed((here, absent)) == [here]
     said = capsys.readouterr().out
     assert said == "Absent: left out, no_such_module not installed: pip install -c constraints.txt -e '.[bench]'\n"
+
+
+def test_the_augmentation_benchmark_prints_how_many_times_the_dataloader_s_speed_each_has():
+    row = re.compile(r"^  (.+?) +([\d,]+) pictures/s +x (\S+) \((\S+) to (\S+)\)$", re.M)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "augment.py"), "32 px", "--rounds", "1", "--pictures", "16"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "32 px: padded crop, flip, batches of 128, 256 pictures a pass" in done.stdout
+    assert "224 px" not in done.stdout
+    found = {name: (float(rate.replace(",", "")), float(ratio)) for name, rate, ratio, *_ in row.findall(done.stdout)}
+    workers = "Pillow, DataLoader, 2 workers"
+    assert list(found)[:3] == [workers, "Pillow, DataLoader, 0 workers", "Striate"]
+    assert ("kornia" in found) != ("kornia: left out, not installed" in done.stdout)
+    for rate, ratio in found.values():
+        assert ratio == pytest.approx(rate / found[workers][0], rel=0.05, abs=0.02)
+
+
+def test_the_contestants_of_the_augmentation_benchmark_make_the_same_kind_of_batch(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    benchmark = importlib.import_module("augment")
+    pixels = np.full((3, 256, 256, 3), 77, dtype=np.uint8)
+    for task in benchmark.TASKS:
+        square = pixels[:, : task.stored, : task.stored]
+        makers = [benchmark.striate, lambda t, p: benchmark.pillow(t, p, workers=0)]
+        batches = [next(iter(make(task, square)())) for make in makers]
+        assert {tuple(batch.shape) for batch in batches} == {(3, 3, task.size, task.size)}
+        if "jitter" not in task.name:  # one colour stays one colour
+            inside = [batch[:, :, task.size // 2, task.size // 2] for batch in batches]
+            np.testing.assert_allclose(*inside, atol=1e-4)

@@ -49,6 +49,7 @@ NO_FORWARD = {  # public functions that are not forwards
         "swap_channels": "reorders weights",
         "split": "a view",
     },
+    "cross_entropy": {"attractions": "weights and targets in one"},
     "dropout": {
         "check_probability": "a check",
         "dropout_mask": "a draw",
@@ -97,6 +98,7 @@ SHAPE_RULES = {  # file -> the kinds of the network description that it computes
 NO_SHAPE_RULE = {  # operations that the network description does not hold
     "binary_cross_entropy": "a loss",
     "cross_entropy": "a loss",
+    "focal": "a loss",
     "hinge": "a loss",
     "mean_squared_error": "a loss",
     "reduction": "of losses",

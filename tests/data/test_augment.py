@@ -17,13 +17,14 @@ def one_by_one(x: torch.Tensor, draws, fill: int) -> torch.Tensor:
     """The definition, pixel by pixel."""
     y = torch.full_like(x, fill)
     _, _, H, W = x.shape
+    dy, dx, flip = draws.dy.tolist(), draws.dx.tolist(), draws.flip
     for b in range(len(x)):
         for i in range(H):
             for j in range(W):
-                u, v = i + int(draws.dy[b]), j + int(draws.dx[b])
+                u, v = i + dy[b], j + dx[b]
                 if 0 <= u < H and 0 <= v < W:
                     y[b, :, i, j] = x[b, :, u, v]
-        if draws.flip is not None and draws.flip[b]:
+        if flip is not None and flip[b]:
             y[b] = y[b].flip(2)
     return y
 

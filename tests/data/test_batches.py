@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from striate.data.augment import Augment, apply, draw
-from striate.data.batches import epoch_order, evaluation_batches, training_batches
+from striate.data.batches import Feed, balanced_order, epoch_order, evaluation_batches, training_batches
 from striate.data.picture import Picture
+from striate.data.pictures import Held
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
 
@@ -14,13 +15,12 @@ PREPROCESS = Preprocess(PICTURE, (0.4,), (0.3,))
 
 def split(count: int = 53, channels: int = 1) -> Split:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    return Split(images, torch.arange(count) % 10, tuple(f"all/{i}" for i in range(count)))
+    return Split(Held(pixels), torch.arange(count) % 10, tuple(f"all/{i}" for i in range(count)))
 
 
-def epoch(**options):
-    defaults = {"seed": 3, "epoch": 2, "batch_size": 8}
-    return list(training_batches(split(), PREPROCESS, Augment(1, True), **(defaults | options)))
+def epoch(batch_size=8, first=0):
+    feed = Feed(split(), PREPROCESS, Augment(1, True), seed=3, batch_size=batch_size, num_classes=10)
+    return list(training_batches(feed, 2, first))
 
 
 def test_an_epoch_is_a_permutation_that_depends_on_seed_and_epoch():
@@ -90,6 +90,40 @@ def test_an_empty_split_has_no_batches():
 def test_colour_batches_are_channels_last_and_right():
     data = split(20, channels=3)
     preprocess = Preprocess(Picture(3, 8, 8), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
-    (x, _), *_ = training_batches(data, preprocess, Augment(), seed=0, epoch=0, batch_size=20)
+    (x, _), *_ = training_batches(Feed(data, preprocess, Augment(), seed=0, batch_size=20, num_classes=10), 0)
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(x, preprocess.to_input(data.images)[epoch_order(20, 0, 0)])
+
+
+LABELS = np.array([0] * 40 + [1] * 10 + [2] * 3, dtype=np.int64)
+
+
+def test_balanced_every_class_comes_equally_often_and_small_ones_in_rounds():
+    order = balanced_order(LABELS, 3, 1)
+    assert len(order) == 53
+    counts = np.bincount(LABELS[order % 53])
+    assert sorted(counts) == [17, 18, 18]
+    for c, size in enumerate((40, 10, 3)):
+        times = np.bincount(order[LABELS[order % 53] == c] % 53, minlength=53)[c == LABELS]
+        assert times.max() - times.min() <= 1, "a sample comes again only when all of its class have come"
+        rounds = order[LABELS[order % 53] == c] // 53
+        assert rounds.max() == (counts[c] - 1) // size
+    assert len(np.unique(order)) == 53, "a sample that comes again is drawn anew"
+
+
+def test_balanced_the_order_depends_on_seed_and_epoch_and_leaves_nobody_out_for_ever():
+    orders = [balanced_order(LABELS, s, e) for s, e in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    assert np.array_equal(orders[0], orders[3])
+    assert not any(np.array_equal(orders[0], other) for other in orders[1:3])
+    seen = np.unique(np.concatenate([balanced_order(LABELS, 0, e) % 53 for e in range(30)]))
+    assert np.array_equal(seen, np.arange(53))
+
+
+def test_balanced_batches_repeat_a_sample_with_other_changes():
+    pixels = np.random.default_rng(1).integers(0, 256, (53, 8, 8, 1), dtype=np.uint8)
+    data = Split(Held(pixels), torch.from_numpy(LABELS), tuple(map(str, range(53))))
+    feed = Feed(data, PREPROCESS, Augment(3, True), seed=3, batch_size=53, num_classes=10, balanced=True)
+    ((x, y),) = training_batches(feed, 0)
+    assert sorted(torch.bincount(y).tolist()) == [17, 18, 18]
+    rare = x[y == 2]
+    assert len(torch.unique(rare.flatten(1), dim=0)) > 10, "three pictures, each six times, differently"

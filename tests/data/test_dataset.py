@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,18 +8,25 @@ import torch
 from numpy.testing import assert_array_equal
 
 from striate.base.errors import DataError, ResourceError
-from striate.data import dataset as module
-from striate.data.dataset import SHOWN, UnreadablePicturesError, prepare
+from striate.data import storage as module
+from striate.data.dataset import SHOWN, UnreadablePicturesError, Wanted, prepare
 from striate.data.decode import decode
 from striate.data.picture import Picture, fit
 from striate.data.source import open_source
+from striate.data.splits import Shares
+from striate.data.storage import Storage
 
 PICTURE = Picture(3, 8, 8)
 
 
-def prepared(root, picture=PICTURE, **options):
-    defaults = {"seed": 0, "validation_fraction": 0.2, "test_fraction": 0.2}
-    return prepare(open_source(str(root)), picture, **(defaults | options))
+def wanted(picture=PICTURE, *, seed=0, test_fraction=0.2, skip_bad=False, validation_fraction=0.2):
+    """In memory; the shelves of the disk have tests of their own."""
+    storage = Storage("memory", Path("unused"), 0)
+    return Wanted(picture, picture, Shares(validation_fraction, test_fraction), seed, skip_bad, storage)
+
+
+def prepared(root, picture=PICTURE, progress=None, **options):
+    return prepare(open_source(str(root)), wanted(picture, **options), progress)
 
 
 def splits(data):
@@ -40,7 +48,7 @@ def test_every_picture_is_decoded_and_fitted_under_its_name_and_class(class_fold
 
 
 def test_real_digits_are_enlarged_and_split(real_data):
-    data = prepare(open_source("digits"), Picture(1, 32, 32), seed=0, validation_fraction=0.1, test_fraction=0.1)
+    data = prepared("digits", Picture(1, 32, 32), validation_fraction=0.1, test_fraction=0.1)
     assert [len(split) for split in splits(data).values()] == [1457, 161, 179]
     source = open_source("digits").parts["all"]
     number = int(data.test.names[5].split("/")[1])
@@ -50,7 +58,7 @@ def test_real_digits_are_enlarged_and_split(real_data):
 
 def test_mnist_keeps_its_bytes_and_its_test_split(real_data):
     source = open_source(str(real_data / "mnist"))
-    data = prepare(source, Picture(1, 28, 28), seed=0, validation_fraction=0.1, test_fraction=0.1)
+    data = prepare(source, wanted(Picture(1, 28, 28), validation_fraction=0.1, test_fraction=0.1))
     assert [len(split) for split in splits(data).values()] == [54_000, 6_000, 10_000]
     assert_array_equal(data.test.images[:, 0].numpy(), source.parts["test"].items.array)
     assert torch.bincount(data.validation.labels).tolist() == [592, 674, 596, 613, 584, 542, 592, 627, 585, 595]
@@ -83,7 +91,7 @@ def spoil(root):
         "ants/cut.png": ("truncated", "truncated"),
         "ants/empty.jpg": ("empty", "empty file"),
         "bees/text.jpg": ("not-a-picture", "not a picture (its bytes begin with b'this is ')"),
-        "bees/drawing.png": ("format", "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM)"),
+        "bees/drawing.png": ("format", "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM, NPY)"),
         "bees/pipe.png": ("not-a-file", "not a regular file (fifo)"),
     }
 
@@ -126,7 +134,7 @@ def test_a_file_that_goes_after_the_scan_is_a_fault(class_folders):
     source = open_source(str(class_folders))
     (class_folders / "bees" / "03.png").unlink()
     with pytest.raises(UnreadablePicturesError, match=r"\n    bees/03\.png: no such file"):
-        prepare(source, PICTURE, seed=0, validation_fraction=0.2, test_fraction=0.2)
+        prepare(source, wanted())
 
 
 def test_a_class_that_loses_all_its_pictures_is_named(class_folders):
@@ -198,7 +206,7 @@ def test_the_same_picture_in_training_and_test_is_noted_with_the_first_pair(clas
 def test_data_larger_than_the_memory_is_refused_before_decoding(class_folders, monkeypatch):
     monkeypatch.setattr(module.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1}[name])
     with pytest.raises(
-        ResourceError, match=r"decoded data must be at most .* GiB, got .* for 24 pictures of 64x64"
+        ResourceError, match=r"decoded pictures must be at most .* GiB, got .* for 16 pictures of 64x64"
     ) as caught:
         prepared(class_folders, Picture(3, 64, 64))
     assert caught.value.exit_code == 6

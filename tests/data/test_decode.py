@@ -13,7 +13,10 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageFile
 
 from striate.data import decode as module
-from striate.data.decode import DecodeFault, decode, header
+from striate.data import faults
+from striate.data.decode import DecodeFault, decode, decoded, header
+from striate.data.kinds import Kind
+from striate.data.picture import Picture, fit
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -27,10 +30,12 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return stream.getvalue()
 
 
-def pixels(source: bytes | Path) -> np.ndarray:
-    image = decode(source)
-    assert image.mode in ("L", "RGB")
-    return np.asarray(image)
+def pixels(source: bytes | Path, kind: Kind = "uint8") -> np.ndarray:
+    """H W of a grey picture, H W 3 of a coloured one, at its own size, in bytes."""
+    raster = decode(source)
+    colours = raster.pixels.shape[2] - (raster.layers == "alpha")
+    planes = fit(raster, Picture(colours, *raster.size, kind=kind))
+    return planes[0] if colours == 1 else planes.transpose(1, 2, 0)
 
 
 def on_white(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -209,12 +214,7 @@ def test_content_counts_and_not_the_name(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(encoded(Image.fromarray(RGB)))
     assert_array_equal(pixels(path), RGB)
-    assert header(path) == module.Header("PNG", False, (5, 7))
-
-
-def test_what_decode_returns_does_not_hold_the_file():
-    image = decode(encoded(Image.fromarray(RGB)))
-    assert not isinstance(image, ImageFile.ImageFile)
+    assert header(path) == module.Header("PNG", 3, "uint8", (5, 7))
 
 
 def noise(kind: str) -> bytes:
@@ -262,7 +262,11 @@ def fault_or_picture(content: bytes) -> None:
         (b"", "empty", "empty file"),
         (b"just text", "not-a-picture", r"not a picture (its bytes begin with b'just tex')"),
         (b"BM, says the text", "damaged", "not a picture (damaged BMP header)"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0", "format", "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM)"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0",
+            "format",
+            "format EPS is not supported (JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM, NPY)",
+        ),
         (b"<?xml version='1.0'?>\n<svg xmlns=''/>", "format", "format SVG is not supported ("),
         (b"%PDF-1.7", "format", "format PDF is not supported ("),
         (b"<!DOCTYPE html><html>", "format", "format HTML is not supported ("),
@@ -276,8 +280,9 @@ def test_what_is_no_picture_is_told_apart(content, kind, reason):
 
 
 def test_floating_point_and_signed_pixels_are_refused_and_say_why():
-    found = fault_of(encoded(Image.new("F", (2, 2), 0.5), "TIFF"))
-    assert (found.kind, found.reason[:21]) == ("pixels", "floating-point pixels")
+    with pytest.raises(DecodeFault, match="floating-point pixels must be uint8") as caught:
+        decoded(encoded(Image.new("F", (2, 2), 0.5), "TIFF"), Picture(1, 2, 2))
+    assert caught.value.kind == "pixels"
     found = fault_of(encoded(Image.fromarray(np.array([[-3, 70_000]], dtype=np.int32)), "TIFF"))
     assert found.reason == "grey values -3 to 70000 do not fit 16 bits (0 to 65535)"
 
@@ -315,13 +320,13 @@ def test_a_gif_of_ten_thousand_frames_costs_one():
 
 
 def test_the_limit_itself_is_allowed_and_one_more_is_not(monkeypatch):
-    monkeypatch.setattr(module, "MAX_PIXELS", 35)
+    monkeypatch.setattr(faults, "MAX_PIXELS", 35)
     assert pixels(encoded(Image.fromarray(GREY))).shape == (5, 7)
     assert fault_of(encoded(Image.new("L", (6, 6)))).kind == "too-large"
 
 
 def test_a_file_over_the_byte_limit_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    monkeypatch.setattr(faults, "MAX_BYTES", 1000)
     path = tmp_path / "x.png"
     path.write_bytes(bytes(1001))
     assert fault_of(path).kind == "too-large"

@@ -73,10 +73,18 @@ def test_the_small_cifar10_is_read(real_data):
     ("arrays", "text"),
     [
         (
-            {"x": GREY / 255, "y": Y},
-            r"x must be of dtype uint8, got float64\.\n  Fix: store bytes 0 to 255: \(x \* 255\)",
+            {"x": GREY.astype(np.int64), "y": Y},
+            r"x must be of dtype uint8, uint16 or floating point, got int64\.\n  Fix: store bytes 0 to 255",
         ),
-        ({"x": GREY.astype(np.int64), "y": Y}, r"x must be of dtype uint8, got int64"),
+        (
+            {"x": np.where(np.arange(5) == 2, np.nan, GREY), "y": Y},
+            r"x must be finite in float32, got other numbers in 12 pictures",
+        ),
+        ({"x": np.where(np.arange(5) == 2, 1e39, GREY), "y": Y}, r"x must be finite in float32"),
+        (
+            {"x_train": GREY, "y_train": Y, "x_test": GREY / 1.0, "y_test": Y},
+            r"the parts must be of one kind, got \{'train': 'uint8', 'test': 'float32'\}",
+        ),
         ({"x": GREY[0, 0], "y": Y}, r"x must be a non-empty array of 3 or 4 axes, got shape \(5,\)"),
         ({"x": GREY[:0], "y": Y[:0]}, r"x must be a non-empty array of 3 or 4 axes, got shape \(0, 6, 5\)"),
         ({"x": GREY}, r"y must be in the archive, got x\.\n  Fix: add it: np\.savez"),

@@ -22,18 +22,13 @@ def test_digits_are_scikit_learns_scaled_to_bytes():
     assert samples.names[17] == "all/17"
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
-def test_a_set_that_would_be_fetched_names_the_way_round(name):
-    with pytest.raises(DataError, match=rf"got '{name}'\.\n  Fix: give a folder of IDX files, or an \.npz") as caught:
-        open_source(name)
-    assert caught.value.exit_code == 3
-
-
 def test_a_missing_path_lists_what_is_accepted(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"must be there, got 'nowhere'\.\n  Fix: built in: digits; or a path to one"):
+    with pytest.raises(DataError, match=r"must be there, got 'nowhere'\.\n  Fix: built in: digits; fetched: mnist"):
         open_source("nowhere")
     with pytest.raises(DataError, match=r"Fix: did you mean 'digits'\?"):
         open_source("digit")
+    with pytest.raises(DataError, match=r"Fix: did you mean 'fashion-mnist'\?"):
+        open_source("fashion_mnist")
     (tmp_path / "flowers").mkdir()
     with pytest.raises(DataError, match=r"Fix: did you mean 'flowers'\?"):
         open_source(str(tmp_path / "flower"))

@@ -15,12 +15,12 @@ import striate
 from striate.base.errors import ConfigError, DataError, ModelFileError
 from striate.base.files import digest
 from striate.data.augment import Augment
-from striate.data.batches import evaluation_batches, training_batches
-from striate.data.dataset import prepare
+from striate.data.batches import Feed, evaluation_batches, training_batches
 from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.data.source import open_source
 from striate.deploy.bundle import FILES, Architecture, Bundle, Config, load_bundle, save_bundle
+from striate.experiment.wiring import prepare_data
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def digits_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def digits(digits_run):
     picture = load_bundle(digits_run.path / "model").preprocess.picture
-    return prepare(open_source("digits"), picture, seed=0, validation_fraction=0.1, test_fraction=0.2)
+    return prepare_data(striate.Recipe(data="digits"), open_source("digits"), picture=picture)
 
 
 def test_prediction_equals_the_evaluation_in_training_picture_by_picture(digits_run, digits):
@@ -154,7 +154,7 @@ def test_one_path_leads_from_a_picture_to_the_input(digits_run, digits, tmp_path
     trained, evaluated = (
         torch.cat([x for x, _ in batches])
         for batches in (
-            training_batches(digits.train, preprocess, Augment(), seed=0, epoch=0, batch_size=64),
+            training_batches(Feed(digits.train, preprocess, Augment(), seed=0, batch_size=64, num_classes=10), 0),
             evaluation_batches(digits.train, preprocess, 512),
         )
     )
@@ -187,7 +187,7 @@ def test_what_is_no_picture_is_said(digits_run, tmp_path):
     [np.zeros((8, 8), bool), np.zeros((8, 8), np.int8), np.zeros(8, np.uint8), np.zeros((0, 0), np.uint8)],
 )
 def test_what_could_be_read_in_two_ways_is_refused(digits_run, picture):
-    with pytest.raises(DataError, match="uint8 array"):
+    with pytest.raises(DataError, match="uint8 or uint16 array"):
         digits_run.predict(picture)
 
 

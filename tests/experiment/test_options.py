@@ -1,9 +1,10 @@
 """Every option of a recipe changes the run: none is taken and ignored."""
 
+import numpy as np
 import pytest
 import torch
 
-from striate.base.errors import DataError
+from striate.base.errors import ConfigError, DataError
 from striate.experiment.events import EpochEnded
 from striate.experiment.recipe import Recipe, known_keys, parse_recipe, read_recipe
 from striate.experiment.train import start
@@ -23,12 +24,40 @@ OTHER = {
     "seed": 1,
     "split.validation_fraction": 0.3,
     "split.test_fraction": 0.4,
+    "split.folds": 3,
+    "split.fold": None,  # with folds: below
     "split.skip_bad": None,  # needs a bad file: below
     "preprocess.image_size": 40,
+    "preprocess.channels": 3,
+    "preprocess.resize": None,  # needs pictures that are not square: below
     "preprocess.normalise": "none",
+    "preprocess.mean": None,  # with std, below
+    "preprocess.std": None,
     "augment.shift": 0,
     "augment.flip": True,
+    "augment.crop_scale": 0.5,
+    "augment.vertical_flip": True,
+    "augment.rotate": 10.0,
+    "augment.shear": 10.0,
+    "augment.translate": 0.1,
+    "augment.zoom": 0.1,
+    "augment.brightness": 0.3,
+    "augment.contrast": 0.3,
+    "augment.saturation": None,  # need colour: below
+    "augment.hue": None,
+    "augment.colour_noise": 0.1,
+    "augment.erase": 0.5,
+    "augment.policy": "trivialaugment",
+    "augment.policy_magnitude": None,  # with randaugment, below
+    "augment.policy_operations": None,
+    "augment.elastic": 2.0,
+    "augment.elastic_sigma": None,  # with elastic, below
+    "augment.mixup": 0.2,
+    "augment.cutmix": 1.0,
+    "sampling.balanced": None,  # needs classes of unequal size: below
     "loss.label_smoothing": 0.1,
+    "loss.class_weights": (1.0, 2.0, 0.5),
+    "loss.focal_gamma": 2.0,
     "regularise.dropout": 0.3,
     "schedule.name": "constant",
     "schedule.warmup_epochs": 1.0,
@@ -36,6 +65,9 @@ OTHER = {
     "execution.engine": None,
     "execution.device": None,
     "execution.threads": None,
+    "execution.cache": None,
+    "execution.cache_gb": None,
+    "execution.workers": None,
     "execution.checkpoint_seconds": None,
 }
 
@@ -76,6 +108,107 @@ def test_each_option_changes_the_weights(key, base, reference, tmp_path):
 def test_execution_changes_nothing(key, value, base, reference, tmp_path):
     found = weights(read_recipe(None, [*base.items(), (key, value)]), tmp_path / "run")
     assert all(torch.equal(found[name], tensor) for name, tensor in reference.items())
+
+
+@pytest.mark.parametrize(
+    ("with_this", "key", "values"),
+    [
+        ({}, "preprocess.normalise", ["measured", "pca", "zca"]),
+        ({"preprocess": {"normalise": "given", "std": [0.2] * 3}}, "preprocess.mean", [[0.3] * 3, [0.4] * 3]),
+        ({"preprocess": {"normalise": "given", "mean": [0.3] * 3}}, "preprocess.std", [[0.2] * 3, [0.3] * 3]),
+        ({"preprocess": {"channels": 3}}, "augment.saturation", [0.0, 0.5]),
+        ({"preprocess": {"channels": 3}}, "augment.hue", [0.0, 0.2]),
+        ({"augment": {"policy": "randaugment"}}, "augment.policy_magnitude", [9.0, 20.0]),
+        ({"augment": {"policy": "randaugment"}}, "augment.policy_operations", [1, 3]),
+        ({"augment": {"elastic": 2.0}}, "augment.elastic_sigma", [4.0, 8.0]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_options_that_need_others_change_the_weights(with_this, key, values, colour, tmp_path):
+    found = []
+    for number, value in enumerate(values):
+        recipe = read_recipe(None, [("data", str(colour)), ("epochs", 1), *flat(with_this), (key, value)])
+        found.append(weights(recipe, tmp_path / f"run{number}"))
+    for other in found[1:]:
+        assert not all(torch.equal(found[0][name], other[name]) for name in other if other[name].is_floating_point())
+
+
+def flat(tables):
+    return [(f"{table}.{key}", value) for table, entries in tables.items() for key, value in entries.items()]
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """An .npz of 40 small coloured pictures."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 1, 1, 3)) // 2 + rng.integers(0, 128, (40, 12, 12, 3))
+    path = tmp_path_factory.mktemp("colour") / "colour.npz"
+    np.savez(path, x=x.astype(np.uint8), y=np.arange(40) % 2)
+    return path
+
+
+def test_resizing_in_another_way_changes_the_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "wide.npz", x=rng.integers(0, 256, (40, 12, 20), dtype=np.uint8), y=np.arange(40) % 2)
+    found = []
+    for way in ("squash", "crop", "letterbox"):
+        recipe = parse_recipe({"data": str(tmp_path / "wide.npz"), "epochs": 1, "preprocess": {"resize": way}})
+        found.append(next(iter(weights(recipe, tmp_path / way).values())))
+    assert not torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert not torch.equal(found[1], found[2])
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ({"preprocess": {"mean": [0.5]}}, "both there with normalise"),
+        ({"preprocess": {"normalise": "given"}}, "both there with normalise"),
+        ({"augment": {"policy_magnitude": 5.0}}, "left out where it means nothing"),
+        ({"augment": {"elastic_sigma": 5.0}}, "left out where it means nothing"),
+        ({"augment": {"rotate": 200.0}}, r"rotate must be in \[0, 180\]"),
+    ],
+    ids=["mean", "given", "magnitude", "sigma", "range"],
+)
+def test_an_option_that_means_nothing_is_refused(entries, told):
+    with pytest.raises(ConfigError, match=told):
+        parse_recipe(entries)
+
+
+def test_balanced_sampling_changes_a_run_on_classes_of_unequal_size(shapes, tmp_path):
+    with np.load(shapes) as given:
+        kept = np.flatnonzero((given["y"] != 2) | (np.arange(120) < 30))
+        np.savez(tmp_path / "some.npz", x=given["x"][kept], y=given["y"][kept])
+    base = {"data": str(tmp_path / "some.npz"), "epochs": 1, "batch_size": 16}
+    found = [
+        weights(parse_recipe({**base, "sampling": {"balanced": balanced}}), tmp_path / f"run{balanced}")
+        for balanced in (False, True)
+    ]
+    assert not all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_every_fold_is_a_run_of_its_own(fold, base, reference, tmp_path):
+    found = weights(read_recipe(None, [*base.items(), ("split.folds", 4), ("split.fold", fold)]), tmp_path / "run")
+    assert not all(torch.equal(found[name], tensor) for name, tensor in reference.items())
+    if fold:
+        first = weights(read_recipe(None, [*base.items(), ("split.folds", 4)]), tmp_path / "first")
+        assert not all(torch.equal(found[name], tensor) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize(("key", "value"), [("cache", "disk"), ("cache", "memory"), ("cache_gb", 1e-9)])
+def test_where_decoded_pictures_are_kept_changes_nothing(key, value, tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (30, 30), dtype=np.uint8)).save(path)
+    base = {"data": str(tmp_path / "photos"), "epochs": 1}
+    expected = weights(parse_recipe(base), tmp_path / "expected")
+    found = weights(parse_recipe({**base, "execution": {key: value}}), tmp_path / "found")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_bad_files_are_refused_or_left_out_as_asked(tmp_path):

@@ -52,7 +52,7 @@ def cross_entropy(
     >>> round(float(cross_entropy(torch.zeros(1, 10), torch.tensor([3]))), 4)  # log 10: a blind guess
     2.3026
     """
-    attraction, count = _attraction(logits, target, weight, label_smoothing)
+    attraction, count = attractions(logits, target, weight, label_smoothing)
     terms = torch.where(attraction == 0, 0, attraction * log_softmax(logits, dim=1))  # a masked class: 0 times -inf
     return reduce(-terms.sum(1), reduction, count)
 
@@ -67,7 +67,7 @@ def cross_entropy_pullback(
     reduction: str = "mean",
 ) -> Scores:
     """dL/dlogits from dL/dl: the probabilities less the target."""
-    attraction, count = _attraction(logits, target, weight, label_smoothing)
+    attraction, count = attractions(logits, target, weight, label_smoothing)
     dl = _beside(reduce_pullback(dy, reduction, count))
     return dl * (softmax(logits, dim=1) * attraction.sum(1, keepdim=True) - attraction)
 
@@ -76,7 +76,7 @@ def cross_entropy_from_probabilities(
     p: Scores, target: Target, *, weight: Weight = None, label_smoothing: float = 0.0, reduction: str = "mean"
 ) -> Float[Tensor, "..."]:
     """Loss of probabilities, those of softmax for example; the other arguments as in `cross_entropy`."""
-    attraction, count = _attraction(p, target, weight, label_smoothing)
+    attraction, count = attractions(p, target, weight, label_smoothing)
     return reduce(-torch.xlogy(attraction, p).sum(1), reduction, count)  # xlogy(0, 0) = 0
 
 
@@ -90,12 +90,12 @@ def cross_entropy_from_probabilities_pullback(
     reduction: str = "mean",
 ) -> Scores:
     """dL/dp from dL/dl, each probability on its own: that they sum to 1 is softmax's business."""
-    attraction, count = _attraction(p, target, weight, label_smoothing)
+    attraction, count = attractions(p, target, weight, label_smoothing)
     dl = _beside(reduce_pullback(dy, reduction, count))
     return torch.where(attraction == 0, 0, -dl * attraction / p)
 
 
-def _attraction(scores: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -> tuple[Tensor, int | Tensor]:
+def attractions(scores: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -> tuple[Tensor, int | Tensor]:
     """How strongly each log-probability is pulled up, a of (B, C, ...), and what the mean divides by."""
     if not 0 <= smoothing <= 1:
         raise ConfigError("cross_entropy", "label_smoothing", "in [0, 1]", got=smoothing, fix="0.1 is usual")

@@ -85,7 +85,10 @@ def pca_whitening(m: Moments, *, epsilon: float = 0.0, components: int | None = 
         ConfigError: components or epsilon out of range, or marginal moments.
         DataError: an axis without variance, and no epsilon.
     """
-    axes, k = principal_axes(m), _count(m, components)
+    return _pca(m, principal_axes(m), epsilon, _count(m, components))
+
+
+def _pca(m: Moments, axes: Axes, epsilon: float, k: int) -> Whitening:
     scale = _deviations(axes.variances[:k], epsilon)
     directions = axes.directions[:k]
     return Whitening(m.mean, directions / scale[:, None], directions.T * scale)
@@ -93,7 +96,8 @@ def pca_whitening(m: Moments, *, epsilon: float = 0.0, components: int | None = 
 
 def zca_whitening(m: Moments, *, epsilon: float = 0.0) -> Whitening:
     """PCA whitening turned back: whitened pictures still look like pictures.  Arguments as in `pca_whitening`."""
-    pca, back = pca_whitening(m, epsilon=epsilon), principal_axes(m).directions.T
+    axes = principal_axes(m)
+    pca, back = _pca(m, axes, epsilon, len(m.mean)), axes.directions.T
     return Whitening(m.mean, back @ pca.matrix, pca.inverse @ back.T)
 
 

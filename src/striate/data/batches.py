@@ -3,21 +3,60 @@
 order of an epoch: the samples, sorted by word_0 2^32 + word_1 (as a signed number) of
 
     philox(key = (seed, ORDER), counter = (sample, epoch, 0, 0))
+
+balanced: of N samples in C classes every class gives N / C places (the first N mod C classes of that epoch's order
+one more).  A class smaller than its places begins anew, in another order; its sample then counts as the
+(sample + k N)-th in its k-th round, so that it is augmented anew as well.  The places are put in the order above.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from striate.base.random import Purpose, key, philox
-from striate.data.augment import Augment, apply, draw
+from striate.calculus.whitening import Axes
+from striate.data.augment import Augment, Draws, apply, draw, mix
+from striate.data.kinds import Part, top_of
+from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
 
 Batch = tuple[Tensor, Tensor]
+Samples = Int64[np.ndarray, " m"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What training batches are made of.
+
+    Args:
+        split: what to train on.
+        preprocess: pixels to network input.
+        augment: random changes; `Augment()` for none.
+        seed: the run's seed.
+        batch_size: pictures a batch; the last one of an epoch holds the rest.
+        num_classes: of the labels.
+        axes: of the training pictures' colours, for colour noise.
+        balanced: every class equally often.
+        device: where the batches go.
+    """
+
+    split: Split
+    preprocess: Preprocess
+    augment: Augment
+    seed: int
+    batch_size: int
+    num_classes: int
+    axes: Axes | None = None
+    balanced: bool = False
+    device: str | torch.device = "cpu"
+
+    def __post_init__(self) -> None:
+        assert self.batch_size >= 1
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
@@ -28,49 +67,78 @@ def epoch_order(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
         seed: the run's seed.
         epoch: counted from 0.
     """
-    sample = np.arange(n, dtype=np.int64)
-    zero = np.zeros_like(sample)
-    words = philox((sample, zero + epoch, zero, zero), key(seed, Purpose.ORDER))
-    return torch.from_numpy(np.argsort(words[0] << 32 | words[1], kind="stable"))
+    return torch.from_numpy(_shuffled(np.arange(n, dtype=np.int64), seed, epoch))
 
 
-def training_batches(
-    split: Split,
-    preprocess: Preprocess,
-    augment: Augment,
-    *,
-    seed: int,
-    epoch: int,
-    batch_size: int,
-    first: int = 0,
-    device: str | torch.device = "cpu",
-) -> Iterator[Batch]:
-    """One epoch of training, shuffled and augmented, from batch `first` on.
+def balanced_order(labels: Int64[np.ndarray, " n"], seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
+    """An epoch in which every class comes equally often: sample + n times its round, see the top of this file.
 
-    More than six arguments: what to read, how to change it, and where in the run we are.
+    >>> sorted((balanced_order(np.array([0, 0, 0, 1]), seed=0, epoch=0) % 4).tolist())[-2:]
+    [3, 3]
+    """
+    n = len(labels)
+    classes = np.unique(labels)
+    turn = _shuffled(classes, seed, epoch, draw=1)
+    share, more = divmod(n, len(turn))
+    members = [np.flatnonzero(labels == c) for c in turn]
+    chosen = [_rounds(rows, share + (place < more), n, seed, epoch) for place, rows in enumerate(members)]
+    return _shuffled(np.concatenate(chosen), seed, epoch)
+
+
+def _rounds(members: Samples, count: int, n: int, seed: int, epoch: int) -> Int64[np.ndarray, " places"]:
+    """`count` places for the members of a class, round after round, each in an order of its own."""
+    rounds = [members + k * n for k in range(-(-count // len(members)))]
+    return np.concatenate([_shuffled(one, seed, epoch, draw=2) for one in rounds])[:count]
+
+
+def _shuffled(numbers: Samples, seed: int, epoch: int, draw: int = 0) -> Samples:
+    zero = np.zeros_like(numbers)
+    words = philox((numbers, zero + epoch, zero + draw, zero), key(seed, Purpose.ORDER))
+    return numbers[np.argsort(words[0] << 32 | words[1], kind="stable")]
+
+
+def _order(feed: Feed, epoch: int) -> Samples:
+    if feed.balanced:
+        return balanced_order(feed.split.labels.numpy(), feed.seed, epoch)
+    return epoch_order(len(feed.split), feed.seed, epoch).numpy()
+
+
+def training_batches(feed: Feed, epoch: int, first: int = 0) -> Iterator[Batch]:
+    """One epoch of training, shuffled and augmented, from batch `first` on; the next batches are made ahead.
 
     Args:
-        split: what to train on.
-        preprocess: bytes to network input.
-        augment: random changes; `Augment()` for none.
-        seed: the run's seed.
+        feed: what the batches are made of.
         epoch: counted from 0.
-        batch_size: pictures a batch; the last one holds the rest.
         first: the number of batches of this epoch that a resumed run has done.
-        device: where the batches go.
 
     Yields:
-        (input (B, C, H, W) float32 channels last, labels (B,) int64).
+        (input (B, C, H, W) float32 channels last, labels (B,) int64, or a probability for each class where pictures
+        are mixed).
     """
-    assert batch_size >= 1
     assert first >= 0
-    order = epoch_order(len(split), seed, epoch)
-    draws = draw(augment, seed, epoch, np.arange(len(split), dtype=np.int64))
-    for start in range(first * batch_size, len(split), batch_size):
-        samples = order[start : start + batch_size]
-        images = _rows(split.images, samples)
-        images = images if augment.changes_nothing else apply(images, draws[samples])
-        yield preprocess.to_input(images.to(device)), split.labels[samples].to(device)
+    return prefetched(_training_batches(feed, epoch, first))
+
+
+def _training_batches(feed: Feed, epoch: int, first: int) -> Iterator[Batch]:
+    split, n = feed.split, len(feed.split)
+    order = _order(feed, epoch)
+    for start in range(first * feed.batch_size, n, feed.batch_size):
+        samples = order[start : start + feed.batch_size]
+        rows = samples % n
+        images, labels = split.pictures.gather(rows), split.labels[rows].to(feed.device)
+        if feed.augment.changes_nothing:
+            yield feed.preprocess.to_input(images.to(feed.device)), labels
+            continue
+        draws = draw(feed.augment, feed.seed, epoch, samples)
+        x = feed.preprocess.to_input(_augmented(feed, images.to(feed.device), draws))
+        yield mix(x, labels, draws, feed.num_classes) if feed.augment.mixes else (x, labels)
+
+
+def _augmented(feed: Feed, images: Part, draws: Draws) -> Shaped[Tensor, "B C H W"]:
+    picture = feed.preprocess.picture
+    images = images if images.dtype == torch.uint8 else images.float()  # it holds 16 bits exactly; torch adds few such
+    size = (picture.height, picture.width)
+    return apply(images, draws, size=size, top=top_of(picture.kind), axes=feed.axes)
 
 
 def evaluation_batches(
@@ -78,14 +146,12 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """The split once, in its own order; as `training_batches` without chance."""
     assert batch_size >= 1
+    return prefetched(_evaluation_batches(split, preprocess, batch_size, device))
+
+
+def _evaluation_batches(
+    split: Split, preprocess: Preprocess, batch_size: int, device: str | torch.device
+) -> Iterator[Batch]:
     for start in range(0, len(split), batch_size):
-        part = slice(start, start + batch_size)
-        yield preprocess.to_input(split.images[part].to(device)), split.labels[part].to(device)
-
-
-def _rows(images: UInt8[Tensor, "N C H W"], samples: Int64[Tensor, " B"]) -> UInt8[Tensor, "B C H W"]:
-    """The chosen pictures, copied as whole rows in the order in which they lie in memory."""
-    samples = samples.to(images.device)
-    if images.is_contiguous():
-        return images.index_select(0, samples)
-    return images.permute(0, 2, 3, 1).index_select(0, samples).permute(0, 3, 1, 2)
+        rows = np.arange(start, min(start + batch_size, len(split)))
+        yield preprocess.to_input(split.pictures.gather(rows).to(device)), split.labels[rows].to(device)

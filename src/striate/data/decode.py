@@ -1,14 +1,16 @@
-"""The one place where pictures are decoded: a file or bytes -> a Pillow picture, "L" (grey) or "RGB".
+"""The one place where pictures are decoded: a file or bytes -> pixels of the kind and channels that they hold.
 
 The rules, the same for training, prediction and serving:
 
 - the format goes by content, never by name; of an animated or many-paged file, the first frame;
 - the EXIF orientation is applied (an unreadable EXIF block counts as none); a colour profile is not;
-- 1-bit and 8-bit grey -> L; 16-bit grey v -> round(v / 257), so that 65535 becomes 255 -> L;
-- palette, CMYK, YCbCr, LAB, HSV -> RGB as Pillow converts them (of 16-bit colour it keeps the high byte);
-- transparency, as a channel or as a colour of the palette, is laid on white:
-  round((v alpha + 255 (255 - alpha)) / 255), grey -> L, colour -> RGB;
-- floating-point pixels have no stated range and are refused.
+- 1-bit and 8-bit grey -> grey; palette, CMYK, YCbCr, LAB, HSV -> RGB as Pillow converts them;
+- transparency, as a channel or as a colour of the palette, is kept as alpha: `striate.data.raster` says what of it;
+- 16 bits, grey or colour, are kept whole (16-bit colour of PPM comes with 8 bits from Pillow); floating point as it is;
+- .npy files and TIFFs that Pillow has no mode for are arrays of as many bands as they hold.
+
+A JPEG that is to become a far smaller picture is decoded at 1/2, 1/4 or 1/8 of its size, the least that is still twice
+the size which the resize makes of it: libjpeg then leaves most of the arithmetic out.
 
 Limits hold before any pixel is decoded, so a small file that unpacks to a huge picture costs nothing.
 Everything that goes wrong is a `DecodeFault`: no pixel is made up.
@@ -16,9 +18,7 @@ Everything that goes wrong is a `DecodeFault`: no pixel is made up.
 
 import io
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,6 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -37,11 +36,28 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from striate.base.errors import DataError
+from striate.data.faults import (
+    MAX_PIXELS,
+    DecodeFault,
+    Fault,
+    Stream,
+    brief,
+    check_bytes,
+    check_size,
+    damaged,
+    opened,
+    read_file,
+)
 from striate.data.formats import SNIFF_BYTES, SUPPORTED, format_of
+from striate.data.kinds import Kind, Planes, kind_of
+from striate.data.npy import npy_layout, read_npy
+from striate.data.picture import Picture, fit
+from striate.data.raster import Box, Layers, Raster, array_raster
+from striate.data.resize import placement
+from striate.data.tiff_bands import bands_layout, read_bands
 
-MAX_PIXELS = 64_000_000
-MAX_SIDE = 32_768  # pixels
-MAX_BYTES = 256 * 2**20
+__all__ = ["DecodeFault", "Fault", "Header", "decode", "decoded", "header", "pillow_raster", "read_file"]
 
 # Named one by one, and not through Image.open: that one warns or raises by Pillow's global switch before we can look.
 _READERS: dict[str, type[ImageFile.ImageFile]] = {
@@ -53,94 +69,93 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "PPM": PpmImagePlugin.PpmImageFile,
 }
-assert tuple(_READERS) == SUPPORTED
+assert (*_READERS, "NPY") == SUPPORTED
 
-_GREY = ("1", "L", "LA", "La", "I")
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+_GREY = ("1", "L", "LA", "La", "I", "F")
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+# Pillow has no mode for 16-bit colour: it keeps the high byte of each number, found by the file's byte order.  Told
+# the other order, it keeps the low byte.
+_OPPOSITE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+_OTHER_BYTE = {f"{m};16{a}": f"{m};16{b}" for m in ("RGB", "RGBA", "RGBX") for a, b in _OPPOSITE.items()}
+_GREY_ALPHA = "LA;16B"  # four bytes a pixel: read as such, nothing is lost
 _TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A file that is not a picture we can take.
-
-    Args:
-        path: the file, as the caller named it.
-        kind: a short word for programs: missing, permission, not-a-file, empty, format, not-a-picture, truncated,
-            damaged, too-large, pixels.
-        reason: a short text for people.
-    """
-
-    path: str
-    kind: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-class DecodeFault(Exception):  # noqa: N818 - the project's word for what `Fault` lists
-    """A picture that cannot be decoded; `fault` holds the path, the kind and the reason."""
-
-    def __init__(self, path: str, kind: str, reason: str) -> None:
-        self.fault = Fault(path, kind, reason)
-        self.path, self.kind, self.reason = path, kind, reason
-        super().__init__(str(self.fault))
-
-    def __reduce__(self) -> tuple[type["DecodeFault"], tuple[str, str, str]]:
-        return DecodeFault, (self.path, self.kind, self.reason)
+_FROM_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # those whose stored left, or top, comes to lie right, or below
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its picture before decoding: format, whether it is grey, (height, width) as shown."""
+    """What a file says of its picture before decoding.
+
+    Args:
+        format: as `striate.data.formats` calls it.
+        channels: 1 grey, 3 colour, alpha not counted; of an array, its bands.
+        kind: what its numbers are.
+        size: (height, width) as shown.
+    """
 
     format: str
-    grey: bool
+    channels: int
+    kind: Kind
     size: tuple[int, int]
 
 
-def decode(source: Path | bytes, name: str | None = None) -> Image.Image:
+def decoded(content: bytes | np.ndarray, picture: Picture, name: str = "picture") -> Planes:
+    """From what a sample holds to the picture: the one way of training, evaluation, prediction and serving.
+
+    Args:
+        content: the bytes of a file, or an array H W or H W C.
+        picture: what it is brought to.
+        name: what to call it in a fault.
+
+    Returns:
+        C h w, of the picture's kind.
+
+    Raises:
+        DecodeFault: there is no such picture, or it cannot be brought to this one.
+    """
+    try:
+        return fit(content if isinstance(content, np.ndarray) else decode(content, name, picture), picture)
+    except DataError as error:
+        raise DecodeFault(name, "pixels", f"{error.what} must be {error.must}, got {error.got}; {error.fix}") from error
+
+
+def decode(source: Path | bytes, name: str | None = None, picture: Picture | None = None) -> Raster:
     """Decode one picture by the rules at the top of this file.
 
     Args:
         source: a file, or the bytes of one.
         name: what to call it in a fault; the path where there is one.
+        picture: what it is to be brought to; None decodes it whole.
 
     Returns:
-        A picture of mode "L" or "RGB", upright, independent of the file.
+        Its pixels, upright.
 
     Raises:
         DecodeFault: for whatever reason there is no such picture.
     """
     name = name if name is not None else str(source) if isinstance(source, Path) else "picture"
     content = read_file(source, name) if isinstance(source, Path) else source
-    return unpack(parse(io.BytesIO(content), name), name)
+    return unpack(parse(io.BytesIO(content), name), content, name, picture)
 
 
-def unpack(image: ImageFile.ImageFile, name: str) -> Image.Image:
-    """Decode the pixels of a picture of which `parse` has read the header.
+def unpack(
+    found: ImageFile.ImageFile | str, content: bytes, name: str, picture: Picture | None = None
+) -> Raster:
+    """Decode the pixels of a file of which `parse` has read the header.
 
     Raises:
         DecodeFault: as `decode`.
     """
     try:
-        image.load()
-        return as_grey_or_rgb(image, name)
+        if not isinstance(found, ImageFile.ImageFile):
+            return array_raster(read_npy(content, name) if found == "NPY" else read_bands(content, name))
+        return _load(found, content, picture, name)
     except (DecodeFault, MemoryError):
         raise
+    except DataError as error:
+        raise DecodeFault(name, "pixels", f"{error.what} must be {error.must}, got {error.got}") from error
     except Exception as error:  # hostile bytes can raise nearly anything inside a decoder
-        raise _damaged(name, error, f"damaged ({_brief(error)})") from error
-
-
-def read_file(path: Path, name: str | None = None) -> bytes:
-    """The bytes of a regular file of at most MAX_BYTES; devices, fifos and folders are never opened.
-
-    Raises:
-        DecodeFault: missing, permission, not-a-file, too-large.
-    """
-    with _opened(path, name if name is not None else str(path)) as file:
-        return file.read()
+        raise damaged(name, error, f"damaged ({brief(error)})") from error
 
 
 def header(path: Path, name: str | None = None) -> Header:
@@ -150,31 +165,38 @@ def header(path: Path, name: str | None = None) -> Header:
         DecodeFault: as `decode`, as far as the header shows it.
     """
     name = name if name is not None else str(path)
-    with _opened(path, name) as file:
-        image = parse(file, name)
-        return Header(str(image.format), image.mode in _GREY + _SIXTEEN_BIT, _shown_size(image))
+    with opened(path, name) as file:
+        return header_of(parse(file, name), file, name)
 
 
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise DecodeFault(name, "not-a-file", f"not a regular file ({_kind_of_file(status.st_mode)})")
-        if status.st_size > MAX_BYTES:
-            raise DecodeFault(name, "too-large", f"too large: {_mib(status.st_size)} MiB, limit {_mib(MAX_BYTES)}")
-        with path.open("rb") as file:
-            yield file
-    except PermissionError as error:
-        raise DecodeFault(name, "permission", "no permission") from error
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DecodeFault(name, "missing", "no such file") from error
-    except OSError as error:
-        raise DecodeFault(name, "damaged", f"cannot be read ({_brief(error)})") from error
+def header_of(image: ImageFile.ImageFile | str, stream: Stream, name: str) -> Header:
+    """What `parse` found, in our words; before the pixels are loaded.
+
+    Raises:
+        DecodeFault: as `decode`, as far as the header shows it.
+    """
+    if isinstance(image, ImageFile.ImageFile):
+        return Header(str(image.format), 1 if _is_grey(image) else 3, _stored_kind(image), _shown_size(image))
+    stream.seek(0)
+    dtype, shape = npy_layout(stream, name)[:2] if image == "NPY" else bands_layout(stream, name)
+    kind = kind_of(dtype)
+    assert kind is not None
+    return Header(image, shape[2] if len(shape) == 3 else 1, kind, (shape[0], shape[1]))
 
 
-def parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageFile:
-    """Read the header and hold it against the limits; no pixel is decoded.
+def pillow_raster(image: Image.Image, name: str = "picture") -> Raster:
+    """A Pillow image of any mode, upright, by the rules at the top of this file, as far as Pillow's modes go.
+
+    Raises:
+        DecodeFault: grey values that do not fit 16 bits.
+    """
+    image.load()
+    pixels, layers = _pixels(image, name)
+    return _upright(image, pixels, layers, None)
+
+
+def parse(stream: Stream, name: str) -> ImageFile.ImageFile | str:
+    """Read the header and hold it against the limits; the format alone, where Pillow cannot read it but we can.
 
     Raises:
         DecodeFault: as `decode`, as far as the header shows it.
@@ -185,11 +207,12 @@ def parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageF
     stream.seek(0)
     if not head:
         raise DecodeFault(name, "empty", "empty file")
-    if length > MAX_BYTES:
-        raise DecodeFault(name, "too-large", f"too large: {_mib(length)} MiB, limit {_mib(MAX_BYTES)}")
+    check_bytes(length, name)
     found = format_of(head)
     if found is None:
         raise DecodeFault(name, "not-a-picture", f"not a picture (its bytes begin with {head[:8]!r})")
+    if found == "NPY":
+        return found
     if found not in _READERS:
         raise DecodeFault(name, "format", f"format {found} is not supported ({', '.join(SUPPORTED)})")
     if found == "WEBP" and int.from_bytes(head[4:8], "little") + 8 > length:
@@ -201,92 +224,131 @@ def parse(stream: io.BytesIO | io.BufferedReader, name: str) -> ImageFile.ImageF
     except MemoryError:
         raise
     except Exception as error:
-        raise _damaged(name, error, f"not a picture (damaged {found} header)") from error
-    _check_size(image.width, image.height, name)
+        if found == "TIFF" and "unknown pixel mode" in str(error):
+            return found
+        raise damaged(name, error, f"not a picture (damaged {found} header)") from error
+    check_size(image.width, image.height, name)
     return image
+
+
+def _load(image: ImageFile.ImageFile, content: bytes, picture: Picture | None, name: str) -> Raster:
+    size, box, raw = _shown_size(image), None, _raw_mode(image)
+    layers: Layers
+    if picture is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+        box = _draft(image, size, picture)
+    if raw == _GREY_ALPHA:
+        _read_as(image, "RGBA")
+    image.load()
+    if raw == _GREY_ALPHA:
+        fine = np.asarray(image).astype(np.uint16)
+        pixels, layers = fine[..., 0::2] << 8 | fine[..., 1::2], "alpha"
+    elif raw in _OTHER_BYTE:
+        pixels, layers = _sixteen_bit_colour(image, content, _OTHER_BYTE[raw])
+    else:
+        pixels, layers = _pixels(image, name)
+    raster = _upright(image, pixels, layers, box)
+    return raster if box is None else Raster(raster.pixels, layers, size, raster.box)
+
+
+def _draft(image: JpegImagePlugin.JpegImageFile, size: tuple[int, int], picture: Picture) -> Box | None:
+    """Choose the fraction to decode at; the part of the decoded array that is the image, None where it is all."""
+    rows, columns = placement(size, (picture.height, picture.width), picture.resize).scaled
+    wanted = (2 * columns, 2 * rows)
+    chosen = image.draft(None, wanted if size == (image.height, image.width) else wanted[::-1])
+    return None if chosen is None else chosen[1]
+
+
+def _is_grey(image: ImageFile.ImageFile) -> bool:
+    return image.mode in (*_GREY, *_SIXTEEN_BIT) or _raw_mode(image) == _GREY_ALPHA
+
+
+def _stored_kind(image: ImageFile.ImageFile) -> Kind:
+    if image.mode == "F":
+        return "float32"
+    deep = image.mode in _SIXTEEN_BIT or _raw_mode(image) in (_GREY_ALPHA, *_OTHER_BYTE)
+    return "uint16" if deep else "uint8"
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str | None:
+    """How the file packs its pixels, in Pillow's words."""
+    arguments = image.tile[0].args if image.tile else None
+    found = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return found if isinstance(found, str) else None
+
+
+def _read_as(image: ImageFile.ImageFile, raw: str) -> None:
+    """Have a file, not loaded yet, read as if its pixels were packed in another way of the same length."""
+    image.tile = [
+        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
+    ]
+
+
+def _sixteen_bit_colour(high: ImageFile.ImageFile, content: bytes, raw: str) -> tuple[np.ndarray, Layers]:
+    """High bytes as loaded, low bytes from the same file read in the other order."""
+    low = _READERS[str(high.format)](io.BytesIO(content))
+    _read_as(low, raw)
+    low.load()
+    pixels = np.asarray(high).astype(np.uint16) << 8 | np.asarray(low)
+    clear = high.info.get("transparency")
+    if pixels.shape[2] == 3 and isinstance(clear, tuple):
+        alpha = np.where((pixels == np.array(clear)).all(2, keepdims=True), 0, 65_535).astype(np.uint16)
+        return np.concatenate([pixels, alpha], axis=2), "alpha"
+    return pixels, "alpha" if pixels.shape[2] == 4 else "colour"
+
+
+def _pixels(image: Image.Image, name: str) -> tuple[np.ndarray, Layers]:
+    """H W C of a loaded image as it was stored, and what the channels are."""
+    if image.mode in _SIXTEEN_BIT:
+        return _sixteen_bit_grey(image, name)
+    if image.mode == "F":
+        return np.asarray(image)[..., None], "colour"
+    grey = image.mode in _GREY
+    if image.has_transparency_data:
+        return np.asarray(image.convert("LA" if grey else "RGBA")), "alpha"
+    target = "L" if grey else "RGB"
+    pixels = np.asarray(image if image.mode == target else image.convert(target))
+    return (pixels[..., None] if grey else pixels), "colour"
+
+
+def _sixteen_bit_grey(image: Image.Image, name: str) -> tuple[np.ndarray, Layers]:
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65_535:
+        raise DecodeFault(name, "pixels", f"grey values {low} to {high} do not fit 16 bits (0 to 65535)")
+    pixels = values.astype(np.uint16)[..., None]
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        alpha = np.where(pixels == clear, 0, 65_535).astype(np.uint16)
+        return np.concatenate([pixels, alpha], axis=2), "alpha"
+    return pixels, "colour"
 
 
 def _shown_size(image: ImageFile.ImageFile) -> tuple[int, int]:
     """(height, width) after the orientation, as far as that stands before the pixels."""
     # Pillow turns a TIFF's size itself, and would decode a PNG to find an orientation behind its pixels.
     known = image.format == "JPEG" or (image.format in ("PNG", "WEBP") and "exif" in image.info)
-    try:
-        turned = known and image.getexif().get(ExifTags.Base.Orientation) in _TRANSPOSED
-    except Exception:  # an unreadable block counts as none, as in `_upright`
-        turned = False
+    turned = known and _orientation(image) in _TRANSPOSED
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        return ImageOps.exif_transpose(image)
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
     except MemoryError:
         raise
     except Exception:  # an EXIF block that cannot be read says nothing about orientation
-        return image.copy()
+        return 1
 
 
-def _check_size(width: int, height: int, name: str) -> None:
-    if width < 1 or height < 1:
-        raise DecodeFault(name, "damaged", f"damaged: {width}x{height} pixels")
-    if max(width, height) > MAX_SIDE:
-        raise DecodeFault(name, "too-large", f"too large: {width}x{height} pixels, limit {MAX_SIDE} a side")
-    if width * height > MAX_PIXELS:
-        megapixels = round(width * height / 1e6)
-        raise DecodeFault(name, "too-large", f"too large: {megapixels} Mpixel, limit {MAX_PIXELS // 1_000_000}")
-
-
-def as_grey_or_rgb(image: Image.Image, name: str) -> Image.Image:
-    """A loaded picture of any mode, upright and of mode "L" or "RGB", by the rules at the top of this file.
-
-    Raises:
-        DecodeFault: its pixels have no stated range.
-    """
-    image = _upright(image)
-    if image.mode in _SIXTEEN_BIT or image.mode == "I":
-        return _from_16_bit(image, name)
-    if image.mode == "F":
-        raise DecodeFault(name, "pixels", "floating-point pixels have no stated range; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        return _on_white(image)
-    target = "L" if image.mode in _GREY else "RGB"
-    return image if image.mode == target else image.convert(target)
-
-
-def _from_16_bit(image: Image.Image, name: str) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65_535:
-        raise DecodeFault(name, "pixels", f"grey values {low} to {high} do not fit 16 bits (0 to 65535)")
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        values[values == transparent] = 65_535  # that grey lies on white
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    grey = image.mode in _GREY
-    layered = image.convert("LA" if grey else "RGBA")
-    mode = "L" if grey else "RGB"
-    white = Image.new(mode, image.size, 255 if grey else (255, 255, 255))
-    white.paste(layered.convert(mode), mask=layered.getchannel("A"))
-    return white
-
-
-def _damaged(name: str, error: Exception, reason: str) -> DecodeFault:
-    if "truncated" in str(error).lower() or isinstance(error, EOFError):
-        return DecodeFault(name, "truncated", "truncated")
-    return DecodeFault(name, "damaged", reason)
-
-
-def _brief(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:200]
-
-
-def _kind_of_file(mode: int) -> str:
-    tests = {"folder": stat.S_ISDIR, "fifo": stat.S_ISFIFO, "socket": stat.S_ISSOCK}
-    return next((kind for kind, test in tests.items() if test(mode)), "device")
-
-
-def _mib(count: int) -> int:
-    return round(count / 2**20)
+def _upright(image: Image.Image, pixels: np.ndarray, layers: Layers, box: Box | None) -> Raster:
+    """Turn the stored pixels, and the box of the image in them, as the EXIF orientation says."""
+    turn = _orientation(image)
+    if turn in _TRANSPOSED:
+        pixels = pixels.transpose(1, 0, 2)
+    pixels = pixels[:: -1 if turn in _FROM_BELOW else 1, :: -1 if turn in _FROM_RIGHT else 1]
+    if box is None:
+        return Raster.whole(pixels, layers)
+    height, width = pixels.shape[:2]
+    across, down = box[2:] if turn not in _TRANSPOSED else box[:1:-1]
+    left, top = width - across if turn in _FROM_RIGHT else 0, height - down if turn in _FROM_BELOW else 0
+    return Raster(pixels, layers, (height, width), (left, top, left + across, top + down))

@@ -8,23 +8,25 @@ The second is taken when every folder is named like a part, or one is named like
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from striate.base.errors import DataError
-from striate.data.decode import DecodeFault, header
+from striate.data.decode import DecodeFault, Header, header
 from striate.data.formats import FORMAT_OF_SUFFIX
 from striate.data.items import FileItems
+from striate.data.kinds import Kind
 from striate.data.samples import SYNONYMS, Named, Samples, Source, align
 from striate.data.scan import Aside, folders_in, pictures_in
 from striate.data.table import read_table
 
 TABLE = "split.csv"
 KINDS = (
-    "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF or PPM pictures (with or without train/val/test above), "
-    "a folder of IDX files, or an .npz"
+    "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM or .npy pictures (with or without train/val/test "
+    "above), a folder of IDX files, or an .npz"
 )
 
 
@@ -73,8 +75,8 @@ def _source(root: Path, name: str, named: dict[str, Named], notes: list[str]) ->
     notes += [
         f"classes {a!r} and {b!r} differ only in case or in how they are encoded" for a, b in _lookalikes(classes)
     ]
-    channels, size, misnamed = _look(_paths(parts), root)
-    return Source(name, str(root), classes, channels, size, parts, (*notes, *lacking, *misnamed))
+    channels, kind, size, seen = _look(_paths(parts), root)
+    return Source(name, str(root), classes, channels, size, parts, (*notes, *lacking, *seen), kind)
 
 
 def _paths(parts: Mapping[str, Named] | Mapping[str, Samples]) -> list[Path]:
@@ -140,20 +142,35 @@ def _no_class_folders(folder: Path, strays: int, aside: Aside) -> DataError:
     return DataError(str(folder), "class folders", "there", got=got, fix=fix)
 
 
-def _look(paths: Sequence[Path], root: Path) -> tuple[int, tuple[int, int] | None, list[str]]:
-    """Channels, common size and notes from the headers; what cannot be read is left for decoding to report."""
-    grey, sizes, misnamed = True, set(), []
+def _look(paths: Sequence[Path], root: Path) -> tuple[int, Kind, tuple[int, int] | None, list[str]]:
+    """Channels, kind, common size and notes from the headers; what cannot be read is left for decoding to report."""
+    found: list[Header] = []
+    misnamed = []
     for path in paths:
         try:
-            found = header(path)
+            found.append(header(path))
         except DecodeFault:
             continue
-        grey = grey and found.grey
-        sizes.add(found.size)
-        if FORMAT_OF_SUFFIX.get(path.suffix.lower()) != found.format:
-            misnamed.append(f"{_relative(path, root)} is {found.format}")
+        if FORMAT_OF_SUFFIX.get(path.suffix.lower()) != found[-1].format:
+            misnamed.append(f"{_relative(path, root)} is {found[-1].format}")
     notes = [f"{len(misnamed)} pictures are named like another format, first {misnamed[0]}"] if misnamed else []
-    return 1 if grey and sizes else 3, sizes.pop() if len(sizes) == 1 else None, notes
+    channels = Counter(picture.channels for picture in found)
+    kinds = Counter(picture.kind for picture in found)
+    sizes = {picture.size for picture in found}
+    notes += _mixtures(channels, kinds)
+    kind: Kind = next(iter(kinds)) if len(kinds) == 1 else "uint8"
+    return next(iter(channels)) if len(channels) == 1 else 3, kind, sizes.pop() if len(sizes) == 1 else None, notes
+
+
+def _mixtures(channels: Counter[int], kinds: Counter[Kind]) -> list[str]:
+    notes = []
+    if len(channels) > 1 and set(channels) != {1, 3}:
+        told = ", ".join(f"{count} of {number}" for number, count in sorted(channels.items()))
+        notes.append(f"pictures of unequal channels, which only 1 and 3 of them can be brought to: {told}")
+    if len(kinds) > 1:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        notes.append(f"pictures of unequal kinds, all brought to uint8 where that can be: {told}")
+    return notes
 
 
 def _lookalikes(classes: Sequence[str]) -> list[tuple[str, str]]:

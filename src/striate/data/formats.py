@@ -2,7 +2,7 @@
 
 SNIFF_BYTES = 512  # enough for every mark below and for the comments before a page's first tag
 
-SUPPORTED = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUPPORTED = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "NPY")
 # What a name promises, whether we can read it or not.
 FORMAT_OF_SUFFIX = {
     f".{suffix}": name
@@ -14,6 +14,7 @@ FORMAT_OF_SUFFIX = {
         "WEBP": "webp",
         "TIFF": "tif tiff",
         "PPM": "ppm pgm pbm pnm",
+        "NPY": "npy",
         "EPS": "eps",
         "SVG": "svg",
         "PSD": "psd",
@@ -35,6 +36,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
+    (b"\x93NUMPY", "NPY"),
     (b"%!PS", "EPS"),
     (b"\xc5\xd0\xd3\xc6", "EPS"),
     (b"%PDF", "PDF"),

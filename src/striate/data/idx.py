@@ -12,6 +12,7 @@ import math
 import re
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from striate.data.samples import Named, Source, align, array_names
 _NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
 _UNSIGNED_BYTE = 8
 _PIECE = 2**20  # bytes
+_NUMBERS = tuple(str(i) for i in range(256))
 
 
 def find_idx(root: Path) -> dict[tuple[str, str], Path]:
@@ -35,13 +37,38 @@ def find_idx(root: Path) -> dict[tuple[str, str], Path]:
     return found
 
 
+def find_packed(root: Path) -> dict[tuple[str, str], Path]:
+    """The four files under which MNIST and its kin are published."""
+    return {
+        (part, what): root / f"{prefix}-{what}-idx{axes}-ubyte.gz"
+        for part, prefix in (("train", "train"), ("test", "t10k"))
+        for what, axes in (("images", 3), ("labels", 1))
+    }
+
+
 def open_idx(root: Path) -> Source:
     """Read train-* and, where present, t10k-* or test-*; the labels' numbers are the class names.
 
     Raises:
         DataError: a file is missing, damaged, or images and labels disagree.
     """
-    found = find_idx(root)
+    return read_parts(root.name, str(root), find_idx(root))
+
+
+def read_parts(
+    name: str, location: str, found: Mapping[tuple[str, str], Path], vocabulary: Sequence[str] = _NUMBERS
+) -> Source:
+    """Read the files that were found.
+
+    Args:
+        name: of the set.
+        location: where it lies, for messages.
+        found: (part, "images" or "labels") -> file.
+        vocabulary: the class of each label.
+
+    Raises:
+        DataError: as `open_idx`, or a label without a class.
+    """
     named = {}
     for part in ("train", "test"):
         files = [found.get((part, what)) for what in ("images", "labels")]
@@ -51,25 +78,29 @@ def open_idx(root: Path) -> Source:
             lacking = "images-idx3" if files[0] is None else "labels-idx1"
             fix = f"put {'train' if part == 'train' else 't10k'}-{lacking}-ubyte.gz into the folder"
             raise DataError(
-                str(root), f"{part} images and labels", "both there", got=f"no {lacking} file of {part}", fix=fix
+                location, f"{part} images and labels", "both there", got=f"no {lacking} file of {part}", fix=fix
             )
-        named[part] = _read_part(part, files[0], files[1])
+        named[part] = _read_part(part, files[0], files[1], vocabulary)
     height, width = named["train"].shape
     if "test" in named and named["test"].shape != (height, width):
         got = f"{named['train'].shape} and {named['test'].shape}"
-        raise DataError(str(root), "train and test pictures", "of one size", got=got, fix="use the files of one set")
-    classes, parts, notes = align(str(root), named)
-    return Source(root.name, str(root), classes, 1, (height, width), parts, notes)
+        raise DataError(location, "train and test pictures", "of one size", got=got, fix="use the files of one set")
+    classes, parts, notes = align(location, named)
+    return Source(name, location, classes, 1, (height, width), parts, notes)
 
 
-def _read_part(part: str, images_file: Path, labels_file: Path) -> Named:
+def _read_part(part: str, images_file: Path, labels_file: Path, vocabulary: Sequence[str]) -> Named:
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels):
         got = f"{len(images)} pictures and {len(labels)} labels"
         raise DataError(
             str(images_file), "pictures and labels", "equally many", got=got, fix="use the files of one set"
         )
-    vocabulary = [str(i) for i in range(256)]
+    if labels.max() >= len(vocabulary):
+        got = f"{labels.max()} with {len(vocabulary)} classes"
+        raise DataError(
+            str(labels_file), "every label", "the number of a class", got=got, fix="use the files of one set"
+        )
     return Named(ArrayItems(images), labels.astype(np.int64), vocabulary, array_names(part, len(images)))
 
 

@@ -1,6 +1,7 @@
 """NumPy archives: `x`, `y` and optional `class_names`, or x_train, y_train, x_test, y_test and optional x_val, y_val.
 
-x: uint8, (N, H, W), (N, H, W, C) or (N, C, H, W); with four axes the shorter of axis 1 and axis 3 is the channels.
+x: uint8, uint16 or floating point (finite, taken as it is), (N, H, W), (N, H, W, C) or (N, C, H, W); with four axes the
+   shorter of axis 1 and axis 3 is the channels.
 y: whole numbers >= 0, (N,) or (N, 1); class_names[y] is the class, or str(y) where there are none.
 A folder with train.npz and, where present, val.npz and test.npz, each with `x` and `y`, is read the same way.
 Nothing is unpickled.
@@ -15,6 +16,7 @@ import numpy as np
 
 from striate.base.errors import DataError
 from striate.data.items import ArrayItems
+from striate.data.kinds import kind_of
 from striate.data.samples import PARTS, SYNONYMS, Named, Source, align, array_names
 
 Arrays = Mapping[str, np.ndarray]
@@ -61,8 +63,12 @@ def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
     shape = next(iter(shapes.values()))
     if len(set(shapes.values())) > 1:
         raise DataError(str(path), "the parts", "of one shape", got=str(shapes), fix="bring them to one size")
+    kinds = {part: named[part].kind for part in PARTS if part in named}
+    if len(set(kinds.values())) > 1:
+        raise DataError(str(path), "the parts", "of one kind", got=str(kinds), fix="save them with one dtype")
     classes, parts, notes = align(str(path), named)
-    return Source(name, str(path), classes, shape[2] if len(shape) == 3 else 1, (shape[0], shape[1]), parts, notes)
+    channels, kind = shape[2] if len(shape) == 3 else 1, next(iter(kinds.values()))
+    return Source(name, str(path), classes, channels, (shape[0], shape[1]), parts, notes, kind)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -133,18 +139,31 @@ def read_part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> N
 
 
 def _pictures(path: Path, key: str, x: np.ndarray) -> np.ndarray:
-    if x.dtype != np.uint8:
-        fix = "store bytes 0 to 255: (x * 255).round().astype('uint8') for values in [0, 1], else x.astype('uint8')"
-        raise DataError(str(path), key, "of dtype uint8", got=str(x.dtype), fix=fix)
+    if kind_of(x.dtype) is None:
+        fix = "store bytes 0 to 255: x.astype('uint8'); or x.astype('float32'), which is taken as it is"
+        raise DataError(str(path), key, "of dtype uint8, uint16 or floating point", got=str(x.dtype), fix=fix)
     if x.ndim not in (3, 4) or 0 in x.shape:
         fix = "N pictures as (N, H, W), (N, H, W, C) or (N, C, H, W)"
         raise DataError(str(path), key, "a non-empty array of 3 or 4 axes", got=f"shape {x.shape}", fix=fix)
+    if x.dtype.kind == "f":
+        x = _finite(path, key, x)
     if x.ndim == 3:
         return x
     if x.shape[1] == x.shape[3]:
         fix = "store it as (N, H, W, C) with fewer channels than rows"
         raise DataError(str(path), key, "clear about its channels", got=f"shape {x.shape}", fix=fix)
     return x if x.shape[3] < x.shape[1] else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _finite(path: Path, key: str, x: np.ndarray) -> np.ndarray:
+    """The numbers in float32, which all that follows reckons in."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf
+        x = x.astype(np.float32, copy=False)
+    bad = [i for i, picture in enumerate(x) if not np.isfinite(picture).all()]  # one at a time: no second array
+    if bad:
+        got = f"other numbers in {len(bad)} pictures, first picture {bad[0]}"
+        raise DataError(str(path), key, "finite in float32", got=got, fix="mend or leave out these pictures")
+    return x
 
 
 def _labels(path: Path, key: str, y: np.ndarray, count: int) -> np.ndarray:

@@ -1,38 +1,41 @@
-"""The picture a network looks at: every image is brought to one size and channel count, in whole bytes.
+"""The picture a network looks at: every image is brought to one kind, channel count and size.
 
 decode -> fit -> to_input is the path of training, prediction and serving alike.
 """
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
-
-Planes = UInt8[np.ndarray, "C H W"]
-Converted = UInt8[np.ndarray, "D H W"]
-Resized = UInt8[np.ndarray, "C h w"]
+from striate.data.kinds import Kind, Planes
+from striate.data.raster import Box, Raster, array_raster, to_channels, to_kind
+from striate.data.resize import FILL, Resize, placement, resample
 
 LARGEST = 16_384  # pixels a side, or channels: more is a mistake, or an attempt to take all memory
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The uint8 picture that data is brought to.
+    """The picture that data is brought to.
 
     Args:
-        channels: 1 grey, 3 red, green, blue; other counts are taken as they come.
+        channels: 1 grey, 2 grey and alpha, 3 red, green, blue, 4 the same and alpha; others must come as they are.
         height: in pixels, before the border.
         width: in pixels, before the border.
         pad: width in pixels of the black border that `Preprocess.to_input` adds on every side.
+        kind: what its numbers are.
+        resize: how an image of another size is brought to this one, see `striate.data.resize`.
     """
 
     channels: int
     height: int
     width: int
     pad: int = 0
+    kind: Kind = "uint8"
+    resize: Resize = "squash"
 
     def __post_init__(self) -> None:
         for what, value, least in (
@@ -44,58 +47,59 @@ class Picture:
             if not least <= value <= LARGEST:
                 fix = "a 28x28 grey picture is Picture(1, 28, 28)"
                 raise ConfigError("Picture", what, f"{least} to {LARGEST}", got=value, fix=fix)
+        for what, word, known in (("kind", self.kind, get_args(Kind)), ("resize", self.resize, get_args(Resize))):
+            if word not in known:
+                must = f"one of {', '.join(known)}"
+                raise ConfigError("Picture", what, must, got=repr(word), fix=f"{known[0]} is usual")
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the uint8 picture, without the border."""
+        """(channels, height, width) without the border."""
         return self.channels, self.height, self.width
 
 
-def fit(image: Image.Image | UInt8[np.ndarray, "..."], picture: Picture) -> Resized:
-    """Bring one image to the picture: channels first, then the size.
+def fit(image: Raster | Image.Image | np.ndarray, picture: Picture) -> Planes:
+    """Bring one image to the picture: first its kind, then its channels, then its size.
 
-    Grey becomes RGB by repetition, RGB becomes grey by Pillow's luma, (19595 R + 38470 G + 7471 B + 32768) / 65536,
-    other counts must agree.  The size changes by Pillow's antialiased bilinear filter, each channel for itself;
-    bytes of an image that has the size already are unchanged.
+    The rules stand in `striate.data.raster` and `striate.data.resize`; pixels of an image that has all three already
+    are unchanged.
 
     Args:
-        image: a Pillow image of mode L or RGB, or uint8 H W or H W C.
+        image: what `decode` gives, an array H W or H W C, or a Pillow image of mode L or RGB.
         picture: what to bring it to; its border is not added here.
 
     Raises:
-        DataError: the channel count cannot be converted.
+        DataError: the kind, the channel count or the array's type cannot be converted.
     """
-    if isinstance(image, Image.Image) and image.mode not in ("L", "RGB"):
+    raster = _raster(image)
+    pixels = to_channels(to_kind(raster.pixels, picture.kind), raster.layers, picture.channels)
+    place = placement(raster.size, (picture.height, picture.width), picture.resize)
+    planes = resample(pixels, _within(raster, place.window), place.size)
+    if len(planes) < picture.channels:
+        planes = np.repeat(planes, picture.channels, axis=0)
+    if place.size == (picture.height, picture.width):
+        return np.ascontiguousarray(planes)
+    whole = np.full(picture.shape, FILL, dtype=planes.dtype)
+    (top, left), (h, w) = place.corner, place.size
+    whole[:, top : top + h, left : left + w] = planes
+    return whole
+
+
+def _raster(image: Raster | Image.Image | np.ndarray) -> Raster:
+    if isinstance(image, Raster):
+        return image
+    if isinstance(image, np.ndarray):
+        return array_raster(image)
+    if image.mode not in ("L", "RGB"):
         fix = "decode it with striate.data.decode.decode"
         raise DataError("fit", "the image", "of mode L or RGB", got=image.mode, fix=fix)
     pixels = np.asarray(image)
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    planes = _resize(_to_channels(planes, picture.channels), picture.height, picture.width)
-    if len(planes) < picture.channels:
-        planes = np.repeat(planes, picture.channels, axis=0)
-    return np.ascontiguousarray(planes)
+    return Raster.whole(pixels if pixels.ndim == 3 else pixels[..., None], "colour")
 
 
-def _to_channels(planes: Planes, channels: int) -> Converted:
-    """Grey stays one plane even where three are wanted: it is cheaper to repeat after the resize."""
-    found = len(planes)
-    if found == channels or (found == 1 and channels == 3):
-        return planes
-    if found == 3 and channels == 1:
-        return np.asarray(_colour(planes).convert("L"))[None]
-    fix = f"build the network with in_channels={found}, or give pictures of 1 or 3 channels to one of 1 or 3"
-    raise DataError("fit", "the image", f"of {channels} channels", got=f"{found}", fix=fix)
-
-
-def _resize(planes: Planes, height: int, width: int) -> Resized:
-    if planes.shape[1:] == (height, width):
-        return planes
-    size = (width, height)
-    if len(planes) == 3:
-        return np.asarray(_colour(planes).resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-    images = (Image.fromarray(np.ascontiguousarray(plane)) for plane in planes)
-    return np.stack([np.asarray(image.resize(size, Image.Resampling.BILINEAR)) for image in images])
-
-
-def _colour(planes: Planes) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
+def _within(raster: Raster, window: Box) -> Box:
+    """A window in the image's own pixels, in those of the array that it was decoded to."""
+    (height, width), (left, top, right, bottom) = raster.size, raster.box
+    across, down = (right - left) / width, (bottom - top) / height
+    l, t, r, b = window  # noqa: E741 - the four sides
+    return left + l * across, top + t * down, min(left + r * across, right), min(top + b * down, bottom)

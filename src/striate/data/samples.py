@@ -11,6 +11,7 @@ from jaxtyping import Int64
 
 from striate.base.errors import DataError
 from striate.data.items import ArrayItems, Items
+from striate.data.kinds import Kind, kind_of
 
 PARTS = ("all", "train", "validation", "test")
 SYNONYMS = {
@@ -59,10 +60,11 @@ class Source:
         name: short, for the name of a run.
         location: where it lies, for messages and the record.
         classes: names; a class number is a position in them.
-        channels: 1 where every picture is grey; else 3, or what the arrays hold.
+        channels: 1 where every picture is grey; else 3, or as many bands as every picture has.
         size: (height, width) in pixels where all pictures share one.
         parts: either "all", or "train" with or without "validation" and "test".
         notes: what a person should know about how the data was read.
+        kind: what the numbers of every picture are; "uint8" where they differ.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Source:
     size: tuple[int, int] | None
     parts: dict[str, Samples]
     notes: tuple[str, ...] = ()
+    kind: Kind = "uint8"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +92,14 @@ class Named:
         """Of one picture of an array: (H, W) or (H, W, C)."""
         assert isinstance(self.items, ArrayItems)
         return self.items.array.shape[1:]
+
+    @property
+    def kind(self) -> Kind:
+        """Of the pictures of an array."""
+        assert isinstance(self.items, ArrayItems)
+        kind = kind_of(self.items.array.dtype)
+        assert kind is not None
+        return kind
 
 
 def class_order(names: set[str]) -> tuple[str, ...]:

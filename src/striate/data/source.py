@@ -6,31 +6,35 @@ from pathlib import Path
 
 from striate.base.errors import DataError
 from striate.data.digits import open_digits
+from striate.data.fetch import Progress
 from striate.data.folder import KINDS, open_folder, open_table
 from striate.data.idx import find_idx, open_idx
+from striate.data.named import open_named
+from striate.data.named_sets import NAMED_SETS
 from striate.data.npz import find_npz, open_npz, open_npz_folder
 from striate.data.samples import Samples, Source
 
 __all__ = ["BUILT_IN", "Samples", "Source", "open_source", "whole_location"]
 
 BUILT_IN = {"digits": open_digits}
-_FETCHED = ("mnist", "fashion-mnist", "cifar10")  # names kept for sets that have to be downloaded
+_NAMES = (*BUILT_IN, *NAMED_SETS)
 
 
-def open_source(data: str) -> Source:
+def open_source(data: str, progress: Progress | None = None) -> Source:
     """Find the data; pictures are not decoded yet.
 
     Args:
-        data: a built-in name, or a path; "./digits" is the folder of that name.
+        data: a built-in name, the name of a set that is fetched, or a path; "./digits" is the folder of that name.
+        progress: called with (bytes there, bytes in all) while a set is fetched.
 
     Raises:
-        DataError: there is no such data, or it is not one that we read; the fix lists what is.
+        DataError: there is no such data, it could not be fetched, or it is not one that we read; the fix lists what is.
+        ResourceError: a set that is to be fetched cannot be written to the cache.
     """
     if data in BUILT_IN:
         return BUILT_IN[data]()
-    if data in _FETCHED:
-        fix = f"give a folder of IDX files, or an .npz, as a path: ./{data}"
-        raise DataError("data", "the name", "one that comes with Striate (digits)", got=repr(data), fix=fix)
+    if data in NAMED_SETS:
+        return open_named(data, progress)
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
     if not data or not path.exists():
         raise _no_such(data)
@@ -47,9 +51,9 @@ def open_source(data: str) -> Source:
 
 
 def whole_location(data: str) -> str:
-    """A path that holds from any folder; a built-in name as it is."""
+    """A path that holds from any folder; the name of a set as it is."""
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
-    return str(path.resolve()) if path.exists() and data not in BUILT_IN else data
+    return str(path.resolve()) if path.exists() and data not in _NAMES else data
 
 
 def _open_directory(root: Path) -> Source:
@@ -67,7 +71,7 @@ def _open_directory(root: Path) -> Source:
 def _no_such(data: str) -> DataError:
     parent = Path(os.path.expanduser(data)).parent
     beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-    near = difflib.get_close_matches(Path(data).name, [*BUILT_IN, *beside], n=1)
+    near = difflib.get_close_matches(Path(data).name, [*_NAMES, *beside], n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    fix = f"{guess}built in: {', '.join(BUILT_IN)}; or a path to {KINDS}"
+    fix = f"{guess}built in: {', '.join(BUILT_IN)}; fetched: {', '.join(NAMED_SETS)}; or a path to {KINDS}"
     return DataError("data", "the name or path", "there", got=repr(data), fix=fix)

@@ -1,9 +1,12 @@
-"""A split in memory: pictures, class numbers and names, in file order."""
+"""A split: pictures, class numbers and names, in file order."""
 
 from dataclasses import dataclass
 
-from jaxtyping import Int64, UInt8
+import numpy as np
+from jaxtyping import Int64, Shaped
 from torch import Tensor
+
+from striate.data.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -11,17 +14,22 @@ class Split:
     """Pictures of one size with their classes.
 
     Args:
-        images: uint8 (N, C, h, w), channels last in memory where C > 1.
+        pictures: what gives them.
         labels: class numbers (N,).
         names: the path relative to the data's root, or "train/17" where the data is one array.
     """
 
-    images: UInt8[Tensor, "N C h w"]
+    pictures: Pictures
     labels: Int64[Tensor, " N"]
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        assert len(self.images) == len(self.labels) == len(self.names)
+        assert len(self.pictures) == len(self.labels) == len(self.names)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def images(self) -> Shaped[Tensor, "N C h w"]:
+        """All pictures at once, in memory."""
+        return self.pictures.gather(np.arange(len(self)))

@@ -1,9 +1,10 @@
 """The bundle: one folder that cannot disagree with its training.
 
-    config.json         architecture, preprocessing, classes, data fingerprint, versions
-    model.safetensors   weights
-    README.md           model card
-    SHA256SUMS          digests of the three, checked before anything is used
+    config.json             architecture, preprocessing, classes, data fingerprint, versions
+    model.safetensors       weights
+    whitening.safetensors   numbers of the preprocessing, where it whitens
+    README.md               model card
+    SHA256SUMS              digests of all others, checked before anything is used
 
 A .zip of the folder is a bundle too.  Nothing in it is code: the loader builds only what the catalogue of networks
 names or a text in the notation says, and compares names, types and shapes of all tensors with the network before it
@@ -16,6 +17,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,17 +26,19 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from striate.base.errors import ConfigError, ModelFileError, StriateError
 from striate.base.files import digest, replace_folder, resource_errors, write, write_json
 from striate.base.tensors import apart
 from striate.data.preprocess import Preprocess
+from striate.data.whiten import layout
 from striate.models.card import Given
 from striate.models.catalogue import drawn, options, skeleton, title
 from striate.models.own_file import file_card, is_file, read_file
 
 FILES = ("config.json", "model.safetensors", "README.md")
+WHITENING = "whitening.safetensors"
 SUMS = "SHA256SUMS"
 LARGEST_FILE = 8 << 30  # bytes that one file of an archive may unpack to
 
@@ -91,7 +95,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "Config":
-        picture = Preprocess.from_dict(self.preprocess).picture
+        picture = Preprocess.without_tensors(self.preprocess).picture
         size = (picture.height + 2 * picture.pad, picture.width + 2 * picture.pad)
         expected = self.architecture
         if (picture.channels, *size) != (expected.in_channels, expected.image_size, expected.image_size):
@@ -125,14 +129,17 @@ def save_bundle(folder: Path, bundle: Bundle, card: str) -> None:
         ResourceError: it could not be written.
     """
     temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
-    tensors = apart(bundle.model.state_dict())
-    with resource_errors(folder, sum(tensor.nbytes for tensor in tensors.values())):
+    tensors, whitening = apart(bundle.model.state_dict()), bundle.preprocess.tensors()
+    names = (*FILES, WHITENING) if whitening else FILES
+    with resource_errors(folder, sum(tensor.nbytes for tensor in (*tensors.values(), *whitening.values()))):
         try:
             temporary.mkdir(parents=True)
             write_json(temporary / "config.json", bundle.config.model_dump(mode="json"))
             write(temporary / "model.safetensors", save(tensors, metadata={"format": "pt"}))
+            if whitening:
+                write(temporary / WHITENING, save(whitening))
             write(temporary / "README.md", card)
-            write(temporary / SUMS, "".join(f"{digest(temporary / name)}  {name}\n" for name in FILES))
+            write(temporary / SUMS, "".join(f"{digest(temporary / name)}  {name}\n" for name in names))
             replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -162,7 +169,8 @@ def _unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             (config,) = [name for name in archive.namelist() if name.rpartition("/")[2] == FILES[0]]
             inside = config.removesuffix(FILES[0])
-            for name in (*FILES, SUMS):
+            present = [WHITENING] if inside + WHITENING in archive.namelist() else []
+            for name in (*FILES, *present, SUMS):
                 if archive.getinfo(inside + name).file_size > LARGEST_FILE:
                     raise _not_ours(path, f"a {name} of more than {LARGEST_FILE >> 30} GiB")
                 with archive.open(inside + name) as source, (folder / name).open("wb") as target:
@@ -177,7 +185,7 @@ def _load_folder(folder: Path, model: str | None) -> Bundle:
     _check_digests(folder)
     try:
         config = Config.model_validate_json((folder / "config.json").read_bytes())
-        preprocess = Preprocess.from_dict(config.preprocess)
+        preprocess = _preprocess(config, folder)
         network = None if config.architecture.source_sha256 else config.architecture.skeleton()
     except ValidationError as error:
         raise _not_ours(folder / "config.json", error.errors()[0]["msg"]) from error
@@ -228,7 +236,8 @@ def _check_digests(folder: Path) -> None:
         known = {name: value for value, name in pairs}
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise _not_ours(sums, "missing or unreadable") from error
-    for name in FILES:
+    whitening = WHITENING in known or (folder / WHITENING).exists()
+    for name in (*FILES, WHITENING) if whitening else FILES:
         path = folder / name
         if not path.is_file():
             raise _not_ours(path, "missing")
@@ -242,8 +251,24 @@ def _check_digests(folder: Path) -> None:
             )
 
 
+def _preprocess(config: Config, folder: Path) -> Preprocess:
+    """As the configuration says, with the numbers of a whitening where it names one."""
+    plain = Preprocess.without_tensors(config.preprocess)
+    if "whiten" not in config.preprocess:
+        return plain
+    path = folder / WHITENING
+    if not path.is_file():
+        raise _not_ours(path, "missing")
+    return Preprocess.from_dict(config.preprocess, _tensors(path, layout(plain.picture)))
+
+
 def _load_weights(model: nn.Module, path: Path) -> None:
     expected = {name: (tuple(t.shape), t.dtype) for name, t in model.state_dict().items()}
+    model.load_state_dict(_tensors(path, expected), assign=True)  # the network had no numbers of its own
+
+
+def _tensors(path: Path, expected: Mapping[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
+    """The tensors of a file, compared by name and shape before one of them is read."""
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
@@ -254,7 +279,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         raise _not_ours(path, str(error)) from error
     if any(tensors[name].dtype != dtype for name, (_, dtype) in expected.items()):
         raise _not_ours(path, "numbers of another type")
-    model.load_state_dict(tensors, assign=True)  # the network had no numbers of its own
+    return tensors
 
 
 def _not_ours(path: Path, found: str) -> ModelFileError:

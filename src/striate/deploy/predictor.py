@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from striate.base.errors import ConfigError, DataError, ModelFileError
 from striate.base.files import shell_name
-from striate.data.decode import DecodeFault, Fault, as_grey_or_rgb, decode
+from striate.data.decode import DecodeFault, Fault, decoded, pillow_raster, read_file
 from striate.data.formats import SUPPORTED
+from striate.data.kinds import Images, Planes, kind_of
+from striate.data.picture import Picture as Wanted
 from striate.data.picture import fit
 from striate.data.scan import Aside, pictures_in
 from striate.deploy.bundle import Bundle, load_bundle
@@ -62,10 +64,12 @@ class Predictor:
         self.classes = bundle.config.classes
 
     def predict(self, picture: Picture, top: int = 5) -> Prediction:
-        """Classify one picture: a path, a file's bytes, a Pillow image or a uint8 array (H W or H W C).
+        """Classify one picture: a path, a file's bytes, a Pillow image or an array (H W or H W C).
+
+        Arrays are uint8 or uint16, or floating point where the network was trained on such pictures.
 
         Raises:
-            DataError: it does not decode.
+            DataError: it does not decode, or cannot be brought to the network's picture.
         """
         try:
             (prediction,) = self._predict([(picture, self.fit(picture))], top)
@@ -97,19 +101,22 @@ class Predictor:
             for (picture, _), row in zip(batch, self.probabilities(images), strict=True):
                 yield self._prediction(picture, row, top)
 
-    def probabilities(self, images: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B classes"]:
+    def probabilities(self, images: Images) -> Float[Tensor, "B classes"]:
         """Softmax of the logits for pictures that are fitted to the network's size."""
         with torch.inference_mode():
             return self.bundle.model(self.bundle.preprocess.to_input(images)).double().softmax(1)
 
-    def fit(self, picture: Picture) -> UInt8[np.ndarray, "C H W"]:
-        """Decode one picture and bring it to the network's channels and size.
+    def fit(self, picture: Picture) -> Planes:
+        """Decode one picture and bring it to the network's kind, channels and size.
+
+        A file and the Pillow image of it give the same numbers, but for what only a file tells: the low bytes of
+        16-bit colour, and a JPEG's fractions of its size.
 
         Raises:
-            DecodeFault: it does not decode.
-            DataError: an array that is not uint8 (H W or H W C), or its channels do not fit.
+            DecodeFault: a file that does not decode or does not fit.
+            DataError: an array of another type or shape, or an array or image whose channels do not fit.
         """
-        return fit(_decoded(picture), self.bundle.preprocess.picture)
+        return _fitted(picture, self.bundle.preprocess.picture)
 
     def _prediction(self, picture: Picture, row: Tensor, top: int) -> Prediction:
         values, numbers = row.topk(min(top, len(self.classes)))
@@ -120,27 +127,28 @@ class Predictor:
         return Prediction(path=path, class_name=ranked[0][0], probability=ranked[0][1], top=ranked)
 
 
-def _decoded(picture: object) -> Image.Image | np.ndarray:
+def _fitted(picture: object, wanted: Wanted) -> Planes:
     match picture:
         case str() | Path():
-            return decode(Path(picture))
+            return decoded(read_file(Path(picture)), wanted, str(picture))
         case bytes():
-            return decode(picture)
+            return decoded(picture, wanted)
         case Image.Image():
-            return as_grey_or_rgb(picture, "picture")
-    if isinstance(picture, np.ndarray):
-        if picture.dtype == np.uint8 and picture.ndim in (2, 3) and picture.size:
-            return picture
-        got = f"{picture.dtype} {picture.shape}"
-    else:
-        got = type(picture).__name__
-    raise DataError(
-        "predict",
-        "picture",
-        "a path, a file's bytes, a Pillow image, or a uint8 array of shape (H, W) or (H, W, C)",
-        got=got,
-        fix="an array of numbers in [0, 1] becomes one by (255 * array).round().astype('uint8')",
-    )
+            return fit(pillow_raster(picture), wanted)
+        case np.ndarray() if _is_picture(picture, wanted):
+            return fit(picture, wanted)
+    numbers = "uint8 or uint16"
+    fix = "an array of numbers in [0, 1] becomes one by (255 * array).round().astype('uint8')"
+    if wanted.kind == "float32":
+        numbers, fix = "uint8, uint16 or floating-point", "convert it: array.astype('float32')"
+    must = f"a path, a file's bytes, a Pillow image, or a {numbers} array of shape (H, W) or (H, W, C)"
+    got = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise DataError("predict", "picture", must, got=got, fix=fix)
+
+
+def _is_picture(array: np.ndarray, wanted: Wanted) -> bool:
+    kind = kind_of(array.dtype)
+    return kind in ("uint8", "uint16", wanted.kind) and array.ndim in (2, 3) and array.size > 0
 
 
 def load(location: str | Path, *, model: str | None = None) -> Predictor:

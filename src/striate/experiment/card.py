@@ -2,6 +2,7 @@
 
 import shlex
 
+from striate.data.preprocess import Preprocess
 from striate.experiment.history import EpochRow
 from striate.experiment.outcome import Outcome
 from striate.experiment.wiring import Wired
@@ -21,7 +22,7 @@ Sorts pictures into {count} classes: {classes}.
 | network | {model}, {parameters:,} parameters ({source}) |
 | faithful to it | {faithful} |
 | input | {channels} channel(s), {side}x{side} pixels |
-| preprocessing | resize to {height}x{width}, border of {pad} px, mean {mean}, standard deviation {std} (of [0, 1]) |
+| preprocessing | {preprocessing} |
 | trained on | {train:,} pictures of `{data}`, data fingerprint `{fingerprint}` |
 | chosen by | epoch {epoch} of {epochs}, accuracy {validation:.4f} on {validation_count:,} validation pictures |
 | **test accuracy** | **{test:.4f}** (95 % interval {low:.4f} to {high:.4f}) on {test_count:,} other pictures |
@@ -62,11 +63,7 @@ def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
         faithful=known.faithful,
         channels=picture.channels,
         side=wired.architecture.image_size,
-        height=picture.height,
-        width=picture.width,
-        pad=picture.pad,
-        mean=[round(value, 4) for value in preprocess.mean],
-        std=[round(value, 4) for value in preprocess.std],
+        preprocessing=_told(preprocess),
         train=len(dataset.train),
         fingerprint=dataset.fingerprint[:16],
         epoch=row.epoch,
@@ -80,3 +77,20 @@ def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
         own=f" --model {shlex.quote(wired.architecture.name)}" if known.digest else "",
         network=NETWORK.format(text=wired.architecture.name.replace(", ", ",\n")) if known.text else "",
     )
+
+
+def _told(preprocess: Preprocess) -> str:
+    picture, whiten = preprocess.picture, preprocess.whiten
+    unit = "of the pixels as they are" if picture.kind == "float32" else "of [0, 1]"
+    resize = {"squash": "resize", "crop": "resize in proportion and crop", "letterbox": "letterbox"}[picture.resize]
+    kind = {"uint8": "", "uint16": "16-bit pixels, ", "float32": "floating-point pixels, "}[picture.kind]
+    mean, std = ([round(value, 4) for value in values] for values in (preprocess.mean, preprocess.std))
+    parts = [
+        f"{kind}{resize} to {picture.height}x{picture.width}",
+        f"border of {picture.pad} px",
+        f"mean {mean}",
+        f"standard deviation {std} ({unit})",
+    ]
+    if whiten is not None:
+        parts.append(f"{whiten.method.upper()} whitening with epsilon {whiten.epsilon:g}")
+    return ", ".join(parts)

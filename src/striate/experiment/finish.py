@@ -20,7 +20,7 @@ from striate.experiment.card import model_card
 from striate.experiment.history import EpochRow, History
 from striate.experiment.loop import EVALUATION_BATCH
 from striate.experiment.outcome import Outcome
-from striate.experiment.pictures import confusion_matrix, curves, png
+from striate.experiment.pictures import confusion_matrix, curves, sample_file
 from striate.experiment.position import load_weights
 from striate.experiment.report import report
 from striate.experiment.run_folder import RunFolder, environment
@@ -80,7 +80,7 @@ def _bundle(wired: Wired) -> Bundle:
         preprocess=wired.preprocess.as_dict(),
         classes=wired.dataset.classes,
         data_fingerprint=wired.dataset.fingerprint,
-        versions={"striate": __version__, "torch": versions["torch"], "python": versions["python"]},
+        versions={"striate": __version__, **{name: versions[name] for name in ("torch", "pillow", "python")}},
     )
     return Bundle(model=wired.network, preprocess=wired.preprocess, config=config)
 
@@ -92,10 +92,10 @@ def _write_samples(wired: Wired, folder: RunFolder) -> None:
     make_folder(samples)
     for number, name in enumerate(wired.dataset.classes[:20]):
         places = np.flatnonzero(test.labels.numpy() == number)
-        content = png(test.images[places[0]].numpy()) if len(places) else None
-        if content is not None:
+        if len(places):
+            suffix, content = sample_file(test.images[places[0]].numpy())
             safe = re.sub(r"[^\w.-]+", "_", name)
-            folder.write(f"samples/{number:02d}-{safe}.png", content)
+            folder.write(f"samples/{number:02d}-{safe}.{suffix}", content)
 
 
 def outcome_of(folder: RunFolder) -> Outcome | None:

@@ -14,8 +14,9 @@ from striate.deploy.predictor import Predictor, load
 from striate.evaluate.classification import Classification, classification
 from striate.evaluate.collect import collect
 from striate.experiment.loop import EVALUATION_BATCH
+from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder
-from striate.experiment.wiring import prepare_data
+from striate.experiment.wiring import prepare_data, storage_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -45,7 +46,7 @@ def judge(
     elif _is_own(predictor, folder, data):  # pictures that trained must not judge
         chosen = _split_of(_run_data(predictor, folder), split or "test")
     else:
-        chosen = _others(predictor, data, split)
+        chosen = _others(predictor, data, split, folder)
     batches = evaluation_batches(chosen, predictor.bundle.preprocess, EVALUATION_BATCH)
     logits, labels = collect(predictor.bundle.model, batches)
     return classification(logits, labels, predictor.classes)
@@ -86,7 +87,7 @@ def _split_of(dataset: Dataset, split: str) -> Split:
     return {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}[split]
 
 
-def _others(predictor: Predictor, data: str, split: str | None) -> Split:
+def _others(predictor: Predictor, data: str, split: str | None, folder: RunFolder) -> Split:
     """A split of other data, or all of it, with class numbers of the model, by name."""
     source = open_source(data)
     samples = source.parts.get(split or "test") or source.parts.get("all" if split is None else "")
@@ -99,7 +100,9 @@ def _others(predictor: Predictor, data: str, split: str | None) -> Split:
             got=split or "test",
             fix="choose another" if parts else "without --split all of the pictures are taken",
         )
-    return load_part(source, _renumbered(source, samples, predictor.classes), predictor.bundle.preprocess.picture)
+    recipe = folder.recipe() if folder.recipe_file.is_file() else Recipe()
+    chosen = _renumbered(source, samples, predictor.classes)
+    return load_part(source, chosen, predictor.bundle.preprocess.picture, storage_of(recipe))
 
 
 def _renumbered(source: Source, samples: Samples, classes: tuple[str, ...]) -> Samples:

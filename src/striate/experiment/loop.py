@@ -33,7 +33,7 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
         Stopped: a signal came; everything is saved.
         NumericError: loss or gradient not finite; the last checkpoint has only finite numbers.
     """
-    while len(history.rows) < wired.recipe.epochs:
+    while len(history.rows) < wired.epochs:
         yield from _train_epoch(wired, history, folder, stop)
         started = time.monotonic()
         labels, logits = _validate(wired, stop)
@@ -47,27 +47,18 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
             step=step, lr=wired.lr_at(step - 1), validation_loss=result.loss, validation_accuracy=result.accuracy
         )
         save_position(folder, wired, history)
-        yield EpochEnded(row=row, epochs=wired.recipe.epochs, best=history.best is row)
+        yield EpochEnded(row=row, epochs=wired.epochs, best=history.best is row)
 
 
 def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
-    recipe, state, split = wired.recipe, wired.state, wired.dataset.train
+    recipe, state, count = wired.recipe, wired.state, len(wired.dataset.train)
     epoch = len(history.rows)
     first = state.step - epoch * wired.steps_per_epoch
-    batches = training_batches(
-        split,
-        wired.preprocess,
-        wired.augment,
-        seed=recipe.seed,
-        epoch=epoch,
-        batch_size=recipe.batch_size,
-        first=first,
-        device=wired.plan.device,
-    )
+    batches = training_batches(wired.feed, epoch, first)
     before = saved = time.monotonic()
     for batch, loss in enumerate(fit(state, batches, loss_fn=wired.loss_fn, lr_at=wired.lr_at), start=first + 1):
         now = time.monotonic()
-        images = min(recipe.batch_size, len(split.labels) - (batch - 1) * recipe.batch_size)
+        images = min(wired.batch_size, count - (batch - 1) * wired.batch_size)
         history.add_batch(loss, images, now - before)
         if stop.number or now - saved > recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)
@@ -76,7 +67,7 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
             raise _stopped(wired, history, folder, stop)
         yield Stepped(
             epoch=epoch + 1,
-            epochs=recipe.epochs,
+            epochs=wired.epochs,
             batch=batch,
             batches=wired.steps_per_epoch,
             loss=loss,
@@ -100,8 +91,8 @@ def _until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batc
 
 
 def _stopped(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Stopped:
-    epoch = min(len(history.rows) + 1, wired.recipe.epochs)
-    where = f"epoch {epoch} of {wired.recipe.epochs}, step {wired.state.step}"
+    epoch = min(len(history.rows) + 1, wired.epochs)
+    where = f"epoch {epoch} of {wired.epochs}, step {wired.state.step}"
     return Stopped(
         f"stopped by {stop.name} at {where}; continue with: striate resume {shell_name(folder.path)}", stop.number
     )

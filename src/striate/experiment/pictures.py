@@ -4,9 +4,9 @@ import io
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
+from striate.data.kinds import Planes
 from striate.evaluate.classification import Classification
 from striate.experiment.history import EpochRow
 
@@ -74,12 +74,12 @@ def confusion_matrix(result: Classification) -> bytes:
     return _png(figure)
 
 
-def png(image: UInt8[np.ndarray, "C H W"]) -> bytes | None:
-    """One picture as a PNG file; None where PNG has no such channels."""
-    if image.shape[0] not in (1, 3):
-        return None
-    buffer = io.BytesIO()
-    Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(
-        buffer, "PNG"
-    )
-    return buffer.getvalue()
+def sample_file(image: Planes) -> tuple[str, bytes]:
+    """One picture as a file, with its name's ending: PNG where that holds it, else NumPy's .npy, H W C."""
+    buffer, pixels = io.BytesIO(), np.ascontiguousarray(image.transpose(1, 2, 0))
+    grey = image.shape[0] == 1
+    if (image.dtype == np.uint8 and image.shape[0] in (1, 3)) or (image.dtype == np.uint16 and grey):
+        Image.fromarray(pixels[..., 0] if grey else pixels).save(buffer, "PNG")
+        return "png", buffer.getvalue()
+    np.save(buffer, pixels, allow_pickle=False)
+    return "npy", buffer.getvalue()

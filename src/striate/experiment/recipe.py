@@ -4,12 +4,22 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
 
 from striate.base.errors import ConfigError
+from striate.data.augment.settings import Augment as Changes
 
 DEFAULT_LR = {"sgd": 0.02, "adamw": 0.002}
 DEFAULT_MOMENTUM = 0.9
@@ -22,17 +32,31 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _numbers(value: Any) -> Any:
+    """TOML has lists, and writes 1 for 1.0."""
+    numbers = isinstance(value, list) and all(type(entry) in (int, float) for entry in value)
+    return tuple(map(float, value)) if numbers else value
+
+
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_numbers)]
+Weights = Annotated[Literal["none", "balanced"] | tuple[PositiveFloat, ...], BeforeValidator(_numbers)]
+
+
 class Split(Table):
     """How data that brings no split is divided, class by class.
 
     Args:
         validation_fraction: share of the training pictures that choose the best epoch, in (0, 0.9].
         test_fraction: share of all pictures that judge the result once, in (0, 0.9].
+        folds: cut what is left of training into so many folds, of which one is validation, instead of a share; 0 is no.
+        fold: which of them, from 0.
         skip_bad: leave out files that do not decode, and list them, instead of refusing.
     """
 
     validation_fraction: float = Field(default=0.1, gt=0, le=0.9)
     test_fraction: float = Field(default=0.2, gt=0, le=0.9)
+    folds: int = Field(default=0, ge=0, le=1000)
+    fold: int = Field(default=0, ge=0)
     skip_bad: bool = False
 
 
@@ -41,33 +65,107 @@ class Preprocess(Table):
 
     Args:
         image_size: side of the square input in pixels; none is the network's own.
-        normalise: "measured" takes mean and standard deviation of the training split, "none" leaves [0, 1].
+        channels: 1 grey, 3 colour, 4 colour with transparency; none is what the data have.
+        resize: "squash" to the square, "crop" its middle, or "letterbox" it with black.
+        normalise: "measured" takes mean and standard deviation of the training split, "given" those below, "none"
+            leaves [0, 1]; "pca" and "zca" whiten small pictures.
+        mean, std: of each channel, with "given"; in [0, 1] units.
     """
 
     image_size: int | None = Field(default=None, ge=1)
-    normalise: Literal["measured", "none"] = "measured"
+    channels: int | None = Field(default=None, ge=1)
+    resize: Literal["squash", "crop", "letterbox"] = "squash"
+    normalise: Literal["measured", "given", "none", "pca", "zca"] = "measured"
+    mean: Numbers | None = None
+    std: Numbers | None = None
+
+    @model_validator(mode="after")
+    def _given_with_its_numbers(self) -> "Preprocess":
+        numbers = self.mean is not None and self.std is not None
+        if (self.normalise == "given") != numbers or (self.mean is None) != (self.std is None):
+            raise ConfigError(
+                "recipe",
+                "preprocess.mean and preprocess.std",
+                'both there with normalise "given", and else left out',
+                got=f"mean {self.mean}, std {self.std} with {self.normalise!r}",
+                fix="normalise=given mean=[0.485, 0.456, 0.406] std=[0.229, 0.224, 0.225] are ImageNet's",
+            )
+        return self
 
 
 class Augment(Table):
-    """Random changes of the training pictures, drawn per (seed, epoch, picture).
+    """Random changes of the training pictures, drawn per (seed, epoch, picture); docs/augmentation.md tells of each.
 
     Args:
         shift: up to so many pixels in each direction, black where nothing was.
         flip: mirror left and right with probability 1/2; wrong for digits and letters.
+        crop_scale: smallest share of the area of a random crop; 1 is no crop.
     """
 
-    shift: int = Field(default=2, ge=0)
-    flip: bool = False
+    shift: int | None = Field(default=None, ge=0)
+    flip: bool | None = None
+    crop_scale: float | None = Field(default=None, gt=0, le=1)
+    vertical_flip: bool = False
+    rotate: float = 0.0
+    shear: float = 0.0
+    translate: float = 0.0
+    zoom: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    colour_noise: float = 0.0
+    erase: float = 0.0
+    policy: Literal["none", "randaugment", "trivialaugment"] = "none"
+    policy_magnitude: float | None = None
+    policy_operations: int | None = None
+    elastic: float = 0.0
+    elastic_sigma: float | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    @model_validator(mode="after")
+    def _each_means_something(self) -> "Augment":
+        for name, on in (
+            ("policy_magnitude", self.policy == "randaugment"),
+            ("policy_operations", self.policy == "randaugment"),
+            ("elastic_sigma", self.elastic > 0),
+        ):
+            if getattr(self, name) is not None and not on:
+                fix = "set augment.elastic" if name == "elastic_sigma" else "set augment.policy=randaugment"
+                must = "left out where it means nothing"
+                raise ConfigError("recipe", f"augment.{name}", must, got=getattr(self, name), fix=fix)
+        self.changes()  # the ranges
+        return self
+
+    def changes(self) -> Changes:
+        """What is drawn; options that are not settled yet are off."""
+        return Changes(**{name: value for name, value in self if value is not None})
+
+
+class Sampling(Table):
+    """Which pictures make an epoch.
+
+    Args:
+        balanced: every class equally often; pictures of small classes come several times, changed anew each time.
+    """
+
+    balanced: bool = False
 
 
 class Loss(Table):
-    """Cross-entropy.
+    """Cross-entropy, and what is made of it for classes that are not alike.
 
     Args:
         label_smoothing: share of the target spread evenly over all classes, in [0, 1) (arXiv:1512.00567, section 7).
+        class_weights: "none", "balanced" (pictures in all over classes times pictures of the class), or a number a
+            class, in the order of their numbers.
+        focal_gamma: >= 0; larger looks away from what is classified well already (arXiv:1708.02002), 0 is no.
     """
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Weights = "none"
+    focal_gamma: float = Field(default=0.0, ge=0, le=100)
 
 
 class Regularise(Table):
@@ -99,12 +197,19 @@ class Execution(Table):
         engine: "torch"; "auto" picks.
         device: "auto" takes a GPU when there is one.
         threads: CPU threads; 0 is torch's own choice.
+        cache: where decoded pictures are kept: on "disk", in "memory", nowhere ("stream": decoded anew each time), or
+            what fits ("auto").
+        cache_gb: what all decoded pictures of all data may take on disk, in 10^9 bytes.
+        workers: processes that decode where nothing is kept; 0 is one for each core.
         checkpoint_seconds: a checkpoint at every epoch's end and, within long epochs, this often.
     """
 
     engine: Literal["auto", "torch"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, le=MAX_THREADS)
+    cache: Literal["auto", "disk", "memory", "stream"] = "auto"
+    cache_gb: float = Field(default=20.0, gt=0)
+    workers: int = Field(default=0, ge=0, le=MAX_THREADS)
     checkpoint_seconds: float = Field(default=60.0, gt=0)
 
 
@@ -115,8 +220,8 @@ class Recipe(Table):
         task: "classify".
         data: "digits", a folder of IDX files, an .npz, a folder of class folders.
         model: the name of a network, a text in the notation, or FILE.py:NAME.
-        epochs: passes over the training split.
-        batch_size: pictures an update.
+        epochs: passes over the training split; left out, 20, and more for few pictures.
+        batch_size: pictures an update; left out, 64, and fewer for few pictures.
         lr: peak learning rate; left out, 0.02 for sgd and 0.002 for adamw.
         optimizer: "sgd" or "adamw".
         momentum: of sgd, in [0, 1); left out, 0.9.
@@ -127,8 +232,8 @@ class Recipe(Table):
     task: Literal["classify"] = "classify"
     data: str = "digits"
     model: str = "lenet5"
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     lr: float = Field(default=DEFAULT_LR["sgd"], gt=0)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float | None = Field(default=None, ge=0, lt=1)
@@ -137,6 +242,7 @@ class Recipe(Table):
     split: Split = Split()
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
+    sampling: Sampling = Sampling()
     loss: Loss = Loss()
     regularise: Regularise = Regularise()
     schedule: Schedule = Schedule()

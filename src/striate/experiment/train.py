@@ -18,7 +18,7 @@ from striate.experiment.position import restore_position, save_position
 from striate.experiment.progress import display
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder, check_free, create, environment
-from striate.experiment.wiring import Wired, prepare_data, wire
+from striate.experiment.wiring import Wired, prepare_data, settled, wire
 from striate.models.card import Task, picture
 from striate.models.catalogue import card, title
 from striate.models.own_file import is_file, read_file, whole_name
@@ -55,6 +55,7 @@ def start(
         check_free(run, overwrite=overwrite)
     plan = make_plan(recipe.execution.device, recipe.execution.threads)
     source = open_source(recipe.data)
+    recipe = settled(recipe, source)
     dataset = prepare_data(recipe, source, reading)
     wired = wire(recipe, source, dataset, plan)
     folder = create(run, f"{source.name}-{title(recipe.model)}", overwrite=overwrite)
@@ -111,6 +112,7 @@ def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
             return
         _same_file(folder, recipe)
         source = open_source(folder.data_location(recipe))
+        recipe = settled(recipe, source)
         plan = make_plan(recipe.execution.device, recipe.execution.threads or folder.threads())
         dataset = prepare_data(recipe, source, reading)
         wired = wire(recipe, source, dataset, plan)
@@ -162,7 +164,7 @@ def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     at = (
-        f", from step {wired.state.step} in epoch {min(len(history.rows) + 1, wired.recipe.epochs)}"
+        f", from step {wired.state.step} in epoch {min(len(history.rows) + 1, wired.epochs)}"
         if wired.state.step
         else ""
     )

@@ -1,32 +1,40 @@
 """From a recipe to the parts that train: data, preprocessing, network, optimiser, schedule, loss."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from math import ceil
 
+import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from striate.analysis.rules import trainable_parameters
 from striate.base.errors import ConfigError, DataError
-from striate.data.augment import Augment
-from striate.data.dataset import Dataset, prepare
+from striate.calculus.whitening import Axes
+from striate.data.augment import Augment, check, colour_axes
+from striate.data.batches import Feed
+from striate.data.cache_folder import cache_path
+from striate.data.dataset import Dataset, Wanted, prepare
+from striate.data.kinds import top_of
 from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.data.samples import Source
+from striate.data.splits import Shares, divide
 from striate.data.statistics import mean_std
+from striate.data.storage import Storage
 from striate.deploy.bundle import Architecture
 from striate.experiment.recipe import Recipe
+from striate.experiment.settle import settle
 from striate.models.card import Card, Criterion, Given, Options
 from striate.models.catalogue import card, drawn, title, with_heads
 from striate.models.own_file import check_output, is_file, short_name
 from striate.training.engine import TrainState
+from striate.training.losses import class_loss, class_weights
 from striate.training.optimisers import OPTIMISERS
 from striate.training.plan import Plan
 from striate.training.schedules import SCHEDULES, Schedule
 
+MEASURED_AT_ONCE = 256  # pictures
 PAPER_PAD = 2  # pixels: LeCun et al. 1998 put the 28x28 digits in the middle of 32x32
 
 
@@ -40,12 +48,15 @@ class Wired:
         dataset: splits of uint8 pictures.
         preprocess: uint8 picture -> input.
         augment: random changes of training pictures.
+        axes: of the colours of the training split, where they are needed.
         architecture: how to build the network again.
         plan: what runs the steps.
         network: what is kept: the trained module, without heads that only training needs.
         state: trained module and optimiser before the first update.
         loss_fn: (logits, labels) -> mean loss.
         lr_at: learning rate of an update.
+        epochs: passes over the training split.
+        batch_size: pictures an update.
         steps_per_epoch: updates in an epoch, the last partial batch included.
     """
 
@@ -54,13 +65,31 @@ class Wired:
     dataset: Dataset
     preprocess: Preprocess
     augment: Augment
+    axes: Axes | None
     architecture: Architecture
     plan: Plan
     network: nn.Module
     state: TrainState
     loss_fn: Criterion
     lr_at: Schedule
+    epochs: int
+    batch_size: int
     steps_per_epoch: int
+
+    @property
+    def feed(self) -> Feed:
+        """What training batches are made of."""
+        return Feed(
+            split=self.dataset.train,
+            preprocess=self.preprocess,
+            augment=self.augment,
+            seed=self.recipe.seed,
+            batch_size=self.batch_size,
+            num_classes=len(self.dataset.classes),
+            axes=self.axes,
+            balanced=self.recipe.sampling.balanced,
+            device=self.plan.device,
+        )
 
     @property
     def title(self) -> str:
@@ -79,12 +108,35 @@ def picture_of(recipe: Recipe, source: Source) -> Picture:
     Pictures that all lack the same few pixels on each side are put in the middle of black, as the paper
     did with its digits; all others are resized.
     """
-    size = recipe.preprocess.image_size or card(recipe.model).usual.image_size
+    asked = recipe.preprocess
+    size = asked.image_size or card(recipe.model).usual.image_size
+    channels = asked.channels or source.channels
     if source.size is not None and source.size[0] == source.size[1]:
         lacking = size - source.size[0]
         if lacking % 2 == 0 and 0 < lacking <= 2 * PAPER_PAD:
-            return Picture(source.channels, *source.size, pad=lacking // 2)
-    return Picture(source.channels, size, size)
+            return Picture(channels, *source.size, pad=lacking // 2, kind=source.kind, resize=asked.resize)
+    return Picture(channels, size, size, kind=source.kind, resize=asked.resize)
+
+
+def stored_for_training(recipe: Recipe, source: Source) -> Picture:
+    """The same, larger by an eighth of the side and more where random crops are to be taken from it."""
+    picture = picture_of(recipe, source)
+    if recipe.augment.changes().crop_scale == 1:
+        return picture
+    height, width = (-(-side * 8 // 7) for side in (picture.height, picture.width))
+    return replace(picture, height=height, width=width)
+
+
+def shares_of(recipe: Recipe) -> Shares:
+    """How data that bring no split are divided."""
+    split = recipe.split
+    return Shares(split.validation_fraction, split.test_fraction, split.folds, split.fold)
+
+
+def settled(recipe: Recipe, source: Source) -> Recipe:
+    """The recipe with nothing left open, now that the data are known."""
+    train = divide(source.parts, shares_of(recipe), recipe.seed)[0]
+    return settle(recipe, source, picture_of(recipe, source), len(train))
 
 
 def prepare_data(
@@ -99,21 +151,21 @@ def prepare_data(
     Raises:
         DataError: pictures that do not decode, or too few to validate and to test with.
     """
-    split = recipe.split
-    dataset = prepare(
-        source,
-        picture or picture_of(recipe, source),
-        seed=recipe.seed,
-        validation_fraction=split.validation_fraction,
-        test_fraction=split.test_fraction,
-        skip_bad=split.skip_bad,
-        progress=progress,
-    )
+    train_picture = picture or stored_for_training(recipe, source)
+    fitted = picture or picture_of(recipe, source)
+    wanted = Wanted(fitted, train_picture, shares_of(recipe), recipe.seed, recipe.split.skip_bad, storage_of(recipe))
+    dataset = prepare(source, wanted, progress)
     for name, part in (("validation", dataset.validation), ("test", dataset.test)):
         if not len(part):
             fix = "bring a split of your own, or at least 3 pictures of some class"
             raise DataError(source.location, f"{name} pictures", "at least one", got="none", fix=fix)
     return dataset
+
+
+def storage_of(recipe: Recipe) -> Storage:
+    """Where decoded pictures are kept."""
+    execution = recipe.execution
+    return Storage(execution.cache, cache_path("decoded"), round(execution.cache_gb * 1e9))
 
 
 def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
@@ -123,17 +175,9 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         ConfigError: options that do not fit the data or the network.
     """
     picture, chosen = picture_of(recipe, source), card(recipe.model)
-    mean, std = (0.0,) * picture.channels, (1.0,) * picture.channels
-    if recipe.preprocess.normalise == "measured":
-        mean, std = mean_std(dataset.train.images)
-    if recipe.augment.shift >= picture.height:
-        raise ConfigError(
-            "augment",
-            "shift",
-            f"below the picture's {picture.height} pixels",
-            got=recipe.augment.shift,
-            fix="2 is usual",
-        )
+    augment = _augment(recipe, picture)
+    assert recipe.epochs is not None
+    assert recipe.batch_size is not None
     asked = _asked(recipe, chosen, picture, len(dataset.classes))
     network = plan.place(drawn(chosen, asked, recipe.seed))
     _check_logits(recipe, network, asked, plan)
@@ -146,16 +190,49 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         recipe=recipe,
         card=chosen,
         dataset=dataset,
-        preprocess=Preprocess(picture, mean, std),
-        augment=Augment(shift=recipe.augment.shift, flip=recipe.augment.flip),
+        preprocess=_preprocess(recipe, picture, dataset),
+        augment=augment,
+        axes=colour_axes(_part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
         architecture=_architecture(recipe, chosen, asked),
         plan=plan,
         network=network,
         state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
-        loss_fn=_loss(recipe, chosen),
+        loss_fn=_loss(recipe, chosen, dataset),
         lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def _augment(recipe: Recipe, picture: Picture) -> Augment:
+    """The random changes, if they mean something for this picture."""
+    augment = recipe.augment.changes()
+    check(augment, picture.channels, top_of(picture.kind))
+    if augment.shift >= min(picture.height, picture.width):
+        must = f"below the picture's {min(picture.height, picture.width)} pixels"
+        raise ConfigError("augment", "shift", must, got=augment.shift, fix="2 is usual")
+    return augment
+
+
+def _preprocess(recipe: Recipe, picture: Picture, dataset: Dataset) -> Preprocess:
+    """From pixels to input, measured on the training split where it is to be."""
+    asked, plain = recipe.preprocess, Preprocess.plain(picture)
+    if asked.normalise == "none":
+        return plain
+    if asked.mean is not None and asked.std is not None:
+        return Preprocess(picture, asked.mean, asked.std)
+    normal = Preprocess(picture, *mean_std(_part_by_part(dataset)))
+    if asked.normalise in ("pca", "zca"):
+        return normal.whitened(_part_by_part(dataset), asked.normalise)
+    return normal
+
+
+def _part_by_part(dataset: Dataset) -> Iterator[Tensor]:
+    """The training pictures, some at a time."""
+    for start in range(0, len(dataset.train), MEASURED_AT_ONCE):
+        rows = np.arange(start, min(start + MEASURED_AT_ONCE, len(dataset.train)))
+        yield dataset.train.pictures.gather(rows)
 
 
 def _asked(recipe: Recipe, chosen: Card, picture: Picture, classes: int) -> Options:
@@ -192,7 +269,10 @@ def _check_logits(recipe: Recipe, network: nn.Module, asked: Options, plan: Plan
         check_output(recipe.model, network, batch, asked.classes)
 
 
-def _loss(recipe: Recipe, chosen: Card) -> Criterion:
-    """Cross-entropy, in the form that the network is trained by."""
-    plain = partial(F.cross_entropy, label_smoothing=recipe.loss.label_smoothing)
+def _loss(recipe: Recipe, chosen: Card, dataset: Dataset) -> Criterion:
+    """Cross-entropy or focal loss, in the form that the network is trained by."""
+    asked = recipe.loss
+    counts = torch.bincount(dataset.train.labels, minlength=len(dataset.classes)).tolist()
+    weights = class_weights(asked.class_weights, counts)
+    plain = class_loss(label_smoothing=asked.label_smoothing, weights=weights, focal_gamma=asked.focal_gamma)
     return chosen.loss(plain) if chosen.loss else plain
