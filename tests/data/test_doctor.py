@@ -238,10 +238,10 @@ def test_an_archive_with_one_bad_part_is_checked_in_the_other(tmp_path):
     path = tmp_path / "set.npz"
     images = IMAGES.copy()
     images[3] = images[0]
-    np.savez(path, x_train=images[:40], y_train=LABELS[:40], x_test=images[40:].astype(float), y_test=LABELS[40:])
+    np.savez(path, x_train=images[:40], y_train=LABELS[:40], x_test=images[40:].astype("int32"), y_test=LABELS[40:])
     report = check(str(path))
     assert [(fault.path, fault.kind) for fault in report.faults] == [("set.npz", "array")]
-    assert "x_test must be of dtype uint8, got float64" in report.faults[0].reason
+    assert "x_test must be of dtype uint8, uint16 or floating point, got int32" in report.faults[0].reason
     assert of_kind(report, "duplicate") == [("", ("train/0", "train/3"))]
     np.savez(path, x_train=IMAGES[:40], y_train=LABELS[:40], x_test=IMAGES[40:], y_test=LABELS[40:] + 1)
     assert of_kind(check(str(path)), "extra-class") == [("'3' in test", ())]
@@ -253,7 +253,9 @@ def test_a_folder_of_archives_and_one_that_would_fill_the_memory(tmp_path):
     np.savez(tmp_path / "train.npz", x=IMAGES, y=LABELS)
     np.savez(tmp_path / "test.npz", x=IMAGES[:, :6] // 2, y=LABELS)
     report = check(str(tmp_path))
-    assert [fault.reason for fault in report.faults] == ["pictures of different shapes: test 6x12, train 12x12"]
+    assert [fault.reason for fault in report.faults] == [
+        "pictures of different shapes: test 6x12 uint8, train 12x12 uint8"
+    ]
     with zipfile.ZipFile(tmp_path / "test.npz", "a") as archive:
         archive.filelist[0].file_size = 2**45  # what the directory at the end announces
         archive.writestr("z", b"")
@@ -332,6 +334,41 @@ def test_grey_stored_as_colour_is_the_same_picture(class_folders):
     ]
 
 
+def test_what_is_kept_whole_is_compared_whole(tmp_path):
+    """16 bits that differ in the low byte alone are two pictures; bytes stored with 16 bits are the bytes."""
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 65_536, (20, 16, 16), dtype=np.uint16)
+    fine[1] = fine[0] ^ 1
+    coarse = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+    for i, image in enumerate([*fine, coarse.astype(np.uint16) * 257]):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "ab"[i % 2] / f"{i:02}.png")
+    report = check(str(tmp_path))
+    assert report.duplicates == ()
+    assert [group.paths for group in report.near] == [("a/00.png", "b/01.png")]
+    assert kinds(report) == {"near"}
+    Image.fromarray(coarse).save(tmp_path / "a" / "bytes.png")
+    report = check(str(tmp_path))
+    assert [group.paths for group in report.duplicates] == [("a/20.png", "a/bytes.png")]
+    assert of_kind(report, "mixed-kinds") == [("uint8, most have uint16", ("a/bytes.png",))]
+
+
+def test_arrays_in_files_are_looked_at_too(tmp_path):
+    bands = np.random.default_rng(0).random((24, 10, 11, 5)).astype(np.float32)
+    for i, picture in enumerate(bands):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        np.save(tmp_path / "ab"[i % 2] / f"{i:02}.npy", picture)
+    assert kinds(check(str(tmp_path))) == set()
+    np.save(tmp_path / "a" / "nan.npy", np.full((10, 11, 5), np.nan, dtype=np.float32))
+    np.save(tmp_path / "a" / "copy.npy", bands[0])
+    np.save(tmp_path / "b" / "four.npy", bands[1, ..., :4])
+    report = check(str(tmp_path))
+    assert [(fault.path, fault.kind) for fault in report.faults] == [("a/nan.npy", "pixels"), ("b/four.npy", "pixels")]
+    assert [group.paths for group in report.duplicates] == [("a/00.npy", "a/copy.npy")]
+    Image.fromarray(np.zeros((10, 11), dtype=np.uint8)).save(tmp_path / "a" / "bytes.png")
+    assert "a/bytes.png" in {fault.path for fault in check(str(tmp_path)).faults}
+
+
 def test_the_report_is_text_of_one_line_a_fault_and_one_json_object(class_folders):
     evil = os.fsdecode(b"e\x1b[2Jv\nil\xff.png")
     (class_folders / "ants" / evil).touch()
@@ -355,9 +392,10 @@ def test_long_lists_are_cut_in_the_text_and_whole_in_the_report(class_folders):
 
 
 def test_every_kind_that_decoding_knows_has_a_meaning():
-    import striate.data.decode as module
+    import striate.data
 
-    told = set(re.findall(r'DecodeFault\(\s*name, "([\w-]+)"', Path(module.__file__).read_text()))
+    texts = [path.read_text() for path in Path(striate.data.__file__).parent.glob("*.py")]
+    told = {kind for text in texts for kind in re.findall(r'DecodeFault\(\s*name, "([\w-]+)"', text)}
     assert len(told) >= 9
     assert told <= KINDS.keys()
 

@@ -96,7 +96,7 @@ FILES = BOMBS | {
     NOT_UTF8: ("odd-name", encoded(picture(8))),
     "train/bees/grey.png": ("mixed-channels", encoded(picture(9).convert("L"))),
     "train/bees/deep.png": (
-        "sixteen-bit",
+        "mixed-kinds",
         encoded(Image.fromarray(np.asarray(picture(10).convert("L")).astype(np.uint16) * 257)),
     ),
     "train/bees/see-through.png": ("transparency", see_through()),
@@ -278,7 +278,7 @@ def test_each_file_alone_is_found_and_is_all_that_is(tmp_path, path):
     (tmp_path / name).write_bytes(content)
     report = check(str(tmp_path))
     also = {("constant", name)} if kind == "tiny-picture" else set()
-    also |= {("mixed-channels", name)} if kind == "sixteen-bit" else set()
+    also |= {("mixed-channels", name)} if kind == "mixed-kinds" else set()
     assert found_by(report) == {(kind, name)} | also
     assert bool(report.kinds(Level.FAILS)) == (KINDS[kind].level is Level.FAILS)
 

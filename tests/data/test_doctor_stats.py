@@ -15,9 +15,14 @@ from striate.data.source import open_source
 from striate.data.statistics import mean_std
 
 
+def rgb(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def in_float64(paths):
     """The reference: all pixels of all pictures side by side, (pixels, 3) in [0, 1]."""
-    pixels = [np.asarray(decode(path).convert("RGB"), dtype=np.float64).reshape(-1, 3) / 255 for path in paths]
+    pixels = [rgb(path).astype(np.float64).reshape(-1, 3) / 255 for path in paths]
     return np.concatenate(pixels)
 
 
@@ -49,6 +54,17 @@ def test_coloured_arrays_have_a_mean_a_channel(tmp_path):
     found = measure(open_source(str(tmp_path / "x.npz")), "all")
     np.testing.assert_allclose(found.mean, (x / 255).mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(found.std, (x / 255).std((0, 1, 2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint16, 65_535), (np.float32, 1)])
+def test_arrays_of_other_kinds_are_measured_in_their_own_units(tmp_path, dtype, white):
+    x = np.random.default_rng(0).random((3000, 8, 9, 3)) * [1, 0.5, 0.001] + [0, 0, 0.9]
+    x = (x * white / 2).astype(dtype)
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(3000) % 2)
+    found = measure(open_source(str(tmp_path / "x.npz")), "all")
+    wide = x.astype(np.float64) / white
+    np.testing.assert_allclose(found.mean, wide.mean((0, 1, 2)), rtol=1e-10)
+    np.testing.assert_allclose(found.std, wide.std((0, 1, 2)), rtol=1e-9)
 
 
 def test_sums_too_large_for_64_bits_are_exact():

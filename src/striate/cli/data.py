@@ -114,7 +114,7 @@ def show(
 
     check_png("data show", "--out", out)
     source = open_source(data)
-    picture = pictures.usual_picture(source) if size is None else Picture(*_shape(size))
+    picture = pictures.usual_picture(source) if size is None else Picture(*_shape(size), kind=source.kind)
     samples = pictures.chosen(source, pictures.split_of(source, split)[1], label, count, seed)
     drawn, faults = pictures.show(source, samples, picture)
     save_sheet(drawn, out)

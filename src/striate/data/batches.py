@@ -20,10 +20,11 @@ from torch import Tensor
 from striate.base.random import Purpose, key, philox
 from striate.calculus.whitening import Axes
 from striate.data.augment import Augment, Draws, apply, draw, mix
-from striate.data.kinds import Part, top_of
+from striate.data.kinds import top_of
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
+from striate.data.tensor_kinds import Part
 
 Batch = tuple[Tensor, Tensor]
 Samples = Int64[np.ndarray, " m"]

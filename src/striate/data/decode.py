@@ -138,9 +138,7 @@ def decode(source: Path | bytes, name: str | None = None, picture: Picture | Non
     return unpack(parse(io.BytesIO(content), name), content, name, picture)
 
 
-def unpack(
-    found: ImageFile.ImageFile | str, content: bytes, name: str, picture: Picture | None = None
-) -> Raster:
+def unpack(found: ImageFile.ImageFile | str, content: bytes, name: str, picture: Picture | None = None) -> Raster:
     """Decode the pixels of a file of which `parse` has read the header.
 
     Raises:

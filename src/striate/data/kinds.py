@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
-from torch import Tensor
 
 Kind = Literal["uint8", "uint16", "float32"]
 WHITE: dict[Kind, int] = {"uint8": 255, "uint16": 65_535, "float32": 1}
@@ -18,8 +17,6 @@ WHITE: dict[Kind, int] = {"uint8": 255, "uint16": 65_535, "float32": 1}
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
 Converted = UInt8[np.ndarray, "H W D"] | UInt16[np.ndarray, "H W D"] | Float32[np.ndarray, "H W D"]
 Planes = UInt8[np.ndarray, "C h w"] | UInt16[np.ndarray, "C h w"] | Float32[np.ndarray, "C h w"]
-Part = UInt8[Tensor, "B C h w"] | UInt16[Tensor, "B C h w"] | Float32[Tensor, "B C h w"]
-Images = UInt8[Tensor, "N C h w"] | UInt16[Tensor, "N C h w"] | Float32[Tensor, "N C h w"]
 
 
 def top_of(kind: Kind) -> float | None:

@@ -109,7 +109,8 @@ def _tried(layout: Layout, path: Path, read: Callable[[], T]) -> T | None:
 
 
 def _check_shapes(layout: Layout) -> None:
-    shapes = {lot.split: lot.items.array.shape[1:] for lot in layout.lots if isinstance(lot.items, ArrayItems)}
-    if len(set(shapes.values())) > 1:
-        told = ", ".join(f"{split} {'x'.join(map(str, shape))}" for split, shape in shapes.items())
-        layout.faults.append(Fault(Path(layout.location).name, "array", f"pictures of different shapes: {told}"))
+    arrays = {lot.split: lot.items.array for lot in layout.lots if isinstance(lot.items, ArrayItems)}
+    told = {split: f"{'x'.join(map(str, array.shape[1:]))} {array.dtype}" for split, array in arrays.items()}
+    if len(set(told.values())) > 1:
+        listed = ", ".join(f"{split} {what}" for split, what in told.items())
+        layout.faults.append(Fault(Path(layout.location).name, "array", f"pictures of different shapes: {listed}"))

@@ -11,6 +11,7 @@ from striate.data.doctor.judge import (
     findings_of_classes,
     findings_of_names,
     findings_of_pictures,
+    misfits,
     sizes_of,
 )
 from striate.data.doctor.layout import Layout
@@ -53,7 +54,7 @@ def check(data: str, progress: Progress | None = None) -> Report:
 
 
 def _sort_out(layout: Layout, progress: Progress | None) -> tuple[list[Seen], list[Fault]]:
-    """Readable pictures with where they stand, and the others."""
+    """Pictures that can be used, with where they stand, and the others."""
     seen, faults = [], []
     places = ((n, label, lot.split) for lot in layout.lots for n, label in zip(lot.names, lot.labels, strict=True))
     for (name, label, split), found in zip(places, examine(layout.lots, progress), strict=True):
@@ -61,4 +62,5 @@ def _sort_out(layout: Layout, progress: Progress | None) -> tuple[list[Seen], li
             faults.append(found)
         else:
             seen.append(Seen(name, label, split, found))
-    return seen, faults
+    unfit = {fault.path: fault for fault in misfits(seen)}
+    return [one for one in seen if one.name not in unfit], [*faults, *unfit.values()]

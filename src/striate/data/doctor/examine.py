@@ -4,10 +4,8 @@ import hashlib
 import io
 import logging
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -15,12 +13,17 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
-from striate.data.decode import DecodeFault, Fault, parse, unpack
+from striate.base.errors import DataError
+from striate.data.decode import DecodeFault, Fault, Header, header_of, parse, unpack
 from striate.data.doctor.kinds import LONG, TINY
 from striate.data.doctor.layout import Lot
 from striate.data.doctor.likeness import SIDE, averaging, hashes, small
+from striate.data.doctor.visible import as_image, seen
 from striate.data.formats import FORMAT_OF_SUFFIX
 from striate.data.items import ArrayItems, content_digest
+from striate.data.kinds import WHITE, Kind, kind_of
+from striate.data.raster import Raster, to_kind
+from striate.data.reading import ordered
 
 Progress = Callable[[int, int], None]
 Trait = tuple[str, str]  # kind and text of a finding
@@ -28,9 +31,7 @@ Trait = tuple[str, str]  # kind and text of a finding
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what we list
 
 _PIECE = 1024  # pictures of an array at a time
-_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_GREY = ("1", "L", "LA", "La", *_DEEP)
-_USUAL = (*_GREY, "RGB", "RGBA", "RGBa", "RGBX", "P", "PA")
+_USUAL = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N", "RGB", "RGBA", "RGBa", "RGBX", "P", "PA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,11 @@ class Facts:
 
     Args:
         content: SHA-256 of the file, or of the array's picture.
-        pixels: SHA-256 of what it decodes to; grey pictures stored as colour are the grey ones.
+        pixels: SHA-256 of what it decodes to; grey stored as colour is the grey picture, bytes stored with 16 bits are
+            the bytes.
         size: (height, width) in pixels, upright.
-        grey: whether it is stored without colour.
+        channels: 1 grey, 3 colour, or bands; alpha not counted.
+        kind: what its numbers are.
         traits: what is odd about it.
         code: its hash, see `likeness`.
         copy: 16x16 grey bytes.
@@ -50,7 +53,8 @@ class Facts:
     content: bytes
     pixels: bytes
     size: tuple[int, int]
-    grey: bool
+    channels: int
+    kind: Kind
     traits: tuple[Trait, ...]
     code: int
     copy: bytes
@@ -68,19 +72,15 @@ def examine(lots: Sequence[Lot], progress: Progress | None = None) -> Iterator[F
     with warnings.catch_warnings():  # Pillow warns of what we list; for all threads, so set here and not in each
         warnings.simplefilter("ignore")
         for lot in lots:
-            for found in _array(lot.items.array) if isinstance(lot.items, ArrayItems) else _files(lot):
+            for found in (
+                _array(lot.items.array)
+                if isinstance(lot.items, ArrayItems)
+                else ordered(partial(_file, lot), len(lot.names))
+            ):
                 yield found
                 done += 1
                 if progress is not None and (done % step == 0 or done == total):
                     progress(done, total)
-
-
-def _files(lot: Lot) -> Iterator[Facts | Fault]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and hashlib let go of the interpreter
-        try:
-            yield from pool.map(partial(_file, lot), range(len(lot.names)))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _file(lot: Lot, row: int) -> Facts | Fault:
@@ -92,58 +92,57 @@ def _file(lot: Lot, row: int) -> Facts | Fault:
         return _look(content, name)
     except DecodeFault as error:
         return error.fault
+    except DataError as error:
+        return Fault(name, "pixels", f"{error.what} must be {error.must}, got {error.got}")
     except MemoryError:
         return Fault(name, "too-large", "does not fit into memory")
 
 
 def _look(content: bytes, name: str) -> Facts:
-    opened = parse(io.BytesIO(content), name)
-    grey, traits = opened.mode in _GREY, _traits_of_header(opened, name)
-    orientation = _orientation(opened, asked_late=False)
-    picture = unpack(opened, name)
-    traits += _traits_of_frames(opened, orientation or _orientation(opened, asked_late=True))
-    traits += _traits_of_size(picture.height, picture.width)
-    pixels = np.asarray(picture)
+    stream = io.BytesIO(content)
+    found = parse(stream, name)
+    stated = header_of(found, stream, name)
+    traits = _traits_of_header(found, stated, name)
+    early = _orientation(found, late=False)
+    raster = unpack(found, content, name)
+    traits += _traits_of_frames(found, raster, early or _orientation(found, late=True))
+    pixels = seen(raster)
+    to_kind(pixels, kind_of(pixels.dtype) or "uint8")  # refuses numbers that are not finite
+    traits += _traits_of_size(*raster.size)
     if _is_constant(pixels[::16, ::16]) and _is_constant(pixels):
         traits.append(("constant", ""))
-    tight = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
+    tight = as_image(pixels).resize((SIDE, SIDE), Image.Resampling.BOX)
     x = np.asarray(tight.convert("L"), dtype=np.float32)[None]
     return Facts(
         content=content_digest(content),
         pixels=_digest(pixels),
-        size=(picture.height, picture.width),
-        grey=grey,
+        size=raster.size,
+        channels=stated.channels,
+        kind=stated.kind,
         traits=tuple(traits),
         code=int(hashes(x)[0]),
         copy=small(x).tobytes(),
     )
 
 
-def _traits_of_header(opened: ImageFile.ImageFile, name: str) -> list[Trait]:
-    """What is known before the pixels are, and some of it not any more after them."""
+def _traits_of_header(found: ImageFile.ImageFile | str, stated: Header, name: str) -> list[Trait]:
+    """What is known before the pixels are."""
     traits = []
-    if FORMAT_OF_SUFFIX.get(PurePosixPath(name).suffix.lower()) != opened.format:
-        traits.append(("misnamed", f"is {opened.format}"))
-    if opened.mode in _DEEP or ";16" in repr(opened.tile) or _deep_ppm(opened):
-        traits.append(("sixteen-bit", "grey" if opened.mode in _DEEP else "colour"))
-    if opened.mode not in _USUAL:
-        traits.append(("colour-space", opened.mode))
+    if FORMAT_OF_SUFFIX.get(PurePosixPath(name).suffix.lower()) != stated.format:
+        traits.append(("misnamed", f"is {stated.format}"))
+    if isinstance(found, ImageFile.ImageFile) and found.mode not in _USUAL:
+        traits.append(("colour-space", found.mode))
     return traits
 
 
-def _deep_ppm(opened: ImageFile.ImageFile) -> bool:
-    arguments = opened.tile[0].args if opened.format == "PPM" and opened.tile else ()
-    return isinstance(arguments, tuple) and any(isinstance(a, int) and a > 255 for a in arguments[-1:])
-
-
-def _traits_of_frames(opened: ImageFile.ImageFile, orientation: int) -> list[Trait]:
+def _traits_of_frames(found: ImageFile.ImageFile | str, raster: Raster, orientation: int) -> list[Trait]:
     traits = []
     if orientation > 1:
         traits.append(("rotated", f"orientation {orientation}"))
-    if _asked(lambda: _see_through(opened)):
+    if raster.layers == "alpha" and raster.pixels[..., -1].min() < WHITE[kind_of(raster.pixels.dtype) or "uint8"]:
         traits.append(("transparency", ""))
-    if _asked(lambda: bool(getattr(opened, "is_animated", False))):
-        traits.append(("animation", f"{opened.format}"))
+    if isinstance(found, ImageFile.ImageFile) and _asked(lambda: bool(getattr(found, "is_animated", False))):
+        traits.append(("animation", f"{found.format}"))
     return traits
 
 
@@ -156,22 +155,12 @@ def _traits_of_size(height: int, width: int) -> list[Trait]:
     return traits
 
 
-def _orientation(opened: ImageFile.ImageFile, *, asked_late: bool) -> int:
+def _orientation(found: ImageFile.ImageFile | str, *, late: bool) -> int:
     """The EXIF orientation: a TIFF forgets it when it is decoded, a PNG may have it behind the pixels."""
-    if not asked_late and opened.format == "PNG":
+    if isinstance(found, str) or (found.format == "PNG" and not late):
         return 0
-    found = _asked(lambda: opened.getexif().get(ExifTags.Base.Orientation))
-    return found if isinstance(found, int) and 1 < found <= 8 else 0
-
-
-def _see_through(opened: ImageFile.ImageFile) -> bool:
-    """Whether any pixel is not fully opaque."""
-    if not opened.has_transparency_data:
-        return False
-    if opened.mode in _DEEP or opened.mode == "1":
-        return True  # one grey is declared transparent, and laid on white
-    alpha = opened.convert("LA" if opened.mode in _GREY else "RGBA").getchannel("A")
-    return alpha.getextrema()[0] < 255  # type: ignore[operator]
+    turn = _asked(lambda: found.getexif().get(ExifTags.Base.Orientation))
+    return turn if isinstance(turn, int) and 1 < turn <= 8 else 0
 
 
 def _asked(question: Callable[[], object]) -> object:
@@ -183,10 +172,12 @@ def _asked(question: Callable[[], object]) -> object:
 
 
 def _digest(pixels: np.ndarray) -> bytes:
-    if pixels.ndim == 3 and _is_grey(pixels[::16, ::16]) and _is_grey(pixels):
-        pixels = np.ascontiguousarray(pixels[..., 0])
-    running = hashlib.sha256(repr(pixels.shape).encode())
-    running.update(pixels.data)
+    if pixels.shape[2] == 3 and _is_grey(pixels[::16, ::16]) and _is_grey(pixels):
+        pixels = pixels[..., :1]
+    if pixels.dtype == np.uint16 and not (pixels % 257).any():
+        pixels = (pixels // 257).astype(np.uint8)
+    running = hashlib.sha256(repr((pixels.dtype.name, pixels.shape)).encode())
+    running.update(np.ascontiguousarray(pixels).data)
     return running.digest()
 
 
@@ -202,17 +193,25 @@ def _array(array: np.ndarray) -> Iterator[Facts]:
     """Pictures N H W or N H W C, a thousand at a time."""
     N, H, W = array.shape[:3]
     rows, columns = averaging(H), averaging(W)
-    grey = math.prod(array.shape[3:]) == 1
+    channels, kind = math.prod(array.shape[3:]), kind_of(array.dtype) or "uint8"
     of_size = tuple(_traits_of_size(H, W))
     for start in range(0, N, _PIECE):
         part = array[start : start + _PIECE]
-        flat = part.reshape(len(part), -1, 1 if grey else part.shape[3])
+        flat = part.reshape(len(part), -1, channels)
         constant = (flat == flat[:, :1]).all((1, 2)).tolist()
-        x = rows @ _luma(part.reshape(len(part), H, W, -1)) @ columns.T
+        x = _in_bytes(rows @ _luma(part.reshape(len(part), H, W, -1)) @ columns.T, kind)
         for picture, code, copy, same in zip(part, hashes(x).tolist(), small(x), constant, strict=True):
             digest = content_digest(picture)
             traits = (("constant", ""), *of_size) if same else of_size
-            yield Facts(digest, digest, (H, W), grey, traits, code, copy.tobytes())
+            yield Facts(digest, digest, (H, W), channels, kind, traits, code, copy.tobytes())
+
+
+def _in_bytes(x: np.ndarray, kind: Kind) -> np.ndarray:
+    """Grey N H W on the scale of bytes; floating point from each picture's least to its greatest."""
+    if kind == "float32":
+        low, high = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
+        return (x - low) * (255 / np.maximum(high - low, np.float32(1e-30)))
+    return x if kind == "uint8" else x / np.float32(257)
 
 
 def _luma(pixels: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from striate.data.decode import Fault
 from striate.data.doctor.groups import Seen
 from striate.data.doctor.kinds import FEW, LONG_NAME, LOPSIDED
-from striate.data.doctor.layout import Layout
+from striate.data.doctor.layout import UNUSED, Layout
 from striate.data.doctor.report import Finding, Sizes
 from striate.data.items import FileItems
 from striate.data.samples import PARTS, class_order
@@ -85,18 +86,39 @@ def _lookalikes(layout: Layout, counts: Counts) -> Iterator[Finding]:
 
 
 def findings_of_pictures(seen: Sequence[Seen]) -> Iterator[Finding]:
-    """The traits of single pictures, gathered, and whether grey ones stand among coloured ones."""
+    """The traits of single pictures, gathered, and those that are not of the kind of most."""
     gathered: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in seen:
         for trait in one.facts.traits:
             gathered[trait].append(one.name)
     for (kind, text), names in sorted(gathered.items()):
         yield Finding(kind, text, tuple(names))
-    grey = [one.name for one in seen if one.facts.grey]
-    colour = [one.name for one in seen if not one.facts.grey]
-    if grey and colour:
-        few, text = (grey, "grey ones") if len(grey) <= len(colour) else (colour, "coloured ones")
-        yield Finding("mixed-channels", text, tuple(few))
+    used = [one for one in seen if one.split != UNUSED]
+    yield from _minority("mixed-channels", "channels", {one.name: str(one.facts.channels) for one in used})
+    yield from _minority("mixed-kinds", "", {one.name: one.facts.kind for one in used})
+
+
+def _minority(kind: str, unit: str, values: Mapping[str, str]) -> Iterator[Finding]:
+    """All pictures that are not as most are."""
+    (usual, _), *others = Counter(values.values()).most_common() or [("", 0)]
+    for value, _ in others:
+        names = tuple(name for name, found in values.items() if found == value)
+        yield Finding(kind, f"{value} {unit}".strip() + f", most have {usual}", names)
+
+
+def misfits(seen: Iterable[Seen]) -> Iterator[Fault]:
+    """Pictures that cannot be brought to what most are: training would refuse the whole set for them."""
+    used = [one for one in seen if one.split != UNUSED]
+    if not used:
+        return
+    kind = Counter(one.facts.kind for one in used).most_common(1)[0][0]
+    channels = Counter(one.facts.channels for one in used).most_common(1)[0][0]
+    for one in used:
+        found = one.facts.kind, one.facts.channels
+        if found[0] != kind and "float32" in (found[0], kind):
+            yield Fault(one.name, "pixels", f"{found[0]} pixels among {kind}: floating point has no stated range")
+        elif found[1] != channels and not {found[1], channels} <= {1, 3}:
+            yield Fault(one.name, "pixels", f"{found[1]} channels among pictures of {channels}")
 
 
 def findings_of_names(layout: Layout) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ FAILS ends `striate data check` with exit code 3, STRICT only with --strict, HIN
 from dataclasses import dataclass
 from enum import StrEnum
 
-from striate.data.decode import MAX_PIXELS, MAX_SIDE
+from striate.data.faults import MAX_PIXELS, MAX_SIDE
 from striate.data.formats import SUPPORTED
 
 
@@ -49,7 +49,7 @@ FAULTS = {
     "truncated": ("the file ends too early", _ANEW),
     "damaged": ("cannot be decoded", _ANEW),
     "too-large": (f"over {MAX_PIXELS // 10**6} Mpixel or {MAX_SIDE} pixels a side; not unpacked", "make them smaller"),
-    "pixels": ("pixels without a stated range", "save them with 8 or 16 bits"),
+    "pixels": ("pixels that cannot be brought to those of the others", "save all of them alike, with 8 or 16 bits"),
     "outside": ("named by the table, but outside its folder; not read", _TABLE),
     "no-class": ("a row without a class", _TABLE),
     "no-split": ("a row with a split of an unknown name", _TABLE),
@@ -94,8 +94,8 @@ FINDINGS = {
     "misnamed": (Level.STRICT, "named like another format; read by content", "rename them"),
     "odd-name": (Level.STRICT, "a name that other programs may stumble over", "rename them"),
     "mixed-channels": (Level.STRICT, "grey and coloured files in one set", "check that this tells no class apart"),
-    "sixteen-bit": (Level.STRICT, "more than 8 bits a channel; brought to 8", _CONVERT),
-    "transparency": (Level.STRICT, "transparent pixels; laid on white", _CONVERT),
+    "mixed-kinds": (Level.STRICT, "8 and 16 bits in one set; all brought to 8", _CONVERT),
+    "transparency": (Level.STRICT, "transparent pixels; laid on white for a network of 1 or 3 channels", _CONVERT),
     "colour-space": (Level.STRICT, "another colour space; converted to RGB", _CONVERT),
     "animation": (Level.STRICT, "several frames or pages; the first is used", "extract the frame that you mean"),
     "tiny-picture": (Level.STRICT, f"a side under {TINY} pixels", "remove them, if they are thumbnails by mistake"),

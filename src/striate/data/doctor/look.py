@@ -11,6 +11,7 @@ from striate.data.doctor.folders import look_at_folders, look_at_table
 from striate.data.doctor.layout import Layout, Lot
 from striate.data.folder import KINDS, TABLE
 from striate.data.idx import find_idx
+from striate.data.named_sets import NAMED_SETS
 from striate.data.npz import find_npz
 from striate.data.source import BUILT_IN, Source, open_source
 
@@ -25,7 +26,7 @@ def look(data: str) -> Layout:
         DataError: there is no such data, or it is neither a folder nor a file that can hold any.
     """
     path = Path(os.path.expanduser(data))
-    if data in BUILT_IN or not data or not path.exists():
+    if data in BUILT_IN or data in NAMED_SETS or not data or not path.exists():
         return _of_source(open_source(data))
     root = path.resolve()
     if root.is_dir():

@@ -16,7 +16,9 @@ from striate.base.files import make_folder, resource_errors, write
 from striate.base.marks import UNKNOWN, shown
 from striate.data.decode import DecodeFault, decode
 from striate.data.doctor.layout import UNUSED, Layout, Lot
+from striate.data.doctor.visible import as_image, seen
 from striate.data.items import Content
+from striate.data.raster import array_raster
 
 MOST = 48  # pictures on the sheet of a class
 CELL = 112  # pixels: the least and, on the sheet of a class, the longest side of a picture as shown
@@ -175,16 +177,11 @@ def thumbnail(content: Content, name: str) -> np.ndarray:
     Raises:
         DecodeFault: it cannot be read.
     """
-    image = decode(content, name) if isinstance(content, bytes) else _of_array(content)
+    raster = decode(content, name) if isinstance(content, bytes) else array_raster(content)
+    image = as_image(seen(raster))
     image.thumbnail((CELL, CELL), Image.Resampling.BOX)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _of_array(pixels: np.ndarray) -> Image.Image:
-    """Of two channels or more than three, the first."""
-    usual = pixels.ndim == 2 or pixels.shape[2] == 3
-    return Image.fromarray(np.ascontiguousarray(pixels if usual else pixels[..., 0]))
 
 
 def _crossed_out() -> np.ndarray:

@@ -6,9 +6,10 @@ from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
 from striate.base.random import Purpose, key, philox
-from striate.data.decode import DecodeFault, decode
+from striate.data.decode import DecodeFault, decoded
 from striate.data.doctor.sheet import NO_PICTURE, sheet
-from striate.data.picture import Picture, fit
+from striate.data.doctor.visible import visible
+from striate.data.picture import Picture
 from striate.data.samples import Samples, Source
 
 SIZE = 128  # pixels a side, where pictures have no common size
@@ -17,7 +18,7 @@ SIZE = 128  # pixels a side, where pictures have no common size
 def usual_picture(source: Source) -> Picture:
     """What to bring pictures to where no network says so: their own size, or SIZE."""
     height, width = source.size or (SIZE, SIZE)
-    return Picture(source.channels, height, width)
+    return Picture(source.channels, height, width, kind=source.kind)
 
 
 def split_of(source: Source, split: str | None) -> tuple[str, Samples]:
@@ -64,8 +65,7 @@ def _order(rows: Int64[np.ndarray, " N"], seed: int) -> Int64[np.ndarray, " N"]:
 def show(source: Source, samples: Samples, picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
     """A sheet of samples, each fitted and titled with its class, and what could not be read.
 
-    Raises:
-        DataError: the channels do not fit.
+    Of other than three channels the first is shown, of floating point from the least number to the greatest.
     """
     images, faults = [], []
     titles = [source.classes[label] for label in samples.labels.tolist()]
@@ -80,5 +80,5 @@ def show(source: Source, samples: Samples, picture: Picture) -> tuple[Image.Imag
 
 
 def _fitted(samples: Samples, row: int, name: str, picture: Picture) -> np.ndarray:
-    content = samples.items.content(row, name)
-    return fit(decode(content, name) if isinstance(content, bytes) else content, picture)
+    planes = decoded(samples.items.content(row, name), picture, name)
+    return visible(planes.transpose(1, 2, 0)).transpose(2, 0, 1)
