@@ -28,7 +28,8 @@ from striate.data.reading import ordered
 Progress = Callable[[int, int], None]
 Trait = tuple[str, str]  # kind and text of a finding
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it prints what we list
+for _name in ("PIL", "tifffile"):  # else they print what we list
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 _PIECE = 1024  # pictures of an array at a time
 _USUAL = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N", "RGB", "RGBA", "RGBa", "RGBX", "P", "PA")
