@@ -26,3 +26,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is absent; set STRIATE_TEST_DATA to a folder with mnist, cifar10-small, …")
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepare_in_memory():
+    """Prepare a source as a run does: (source, picture, share of validation and of test) -> Dataset."""
+    from striate.data.dataset import Wanted, prepare
+    from striate.data.splits import Shares
+    from striate.data.storage import Storage
+
+    def prepared(source, picture, share):
+        storage = Storage("memory", Path("unused"), 0)
+        return prepare(source, Wanted(picture, picture, Shares(share, share), 0, False, storage))
+
+    return prepared

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
+from striate.base.random import Purpose, key, philox
 from striate.data.augment import Augment, apply, check, colour_axes, draw, mix
-from striate.data.augment.draws import Block, places
+from striate.data.augment.draws import Block, more, places
 from striate.data.augment.settings import RANGES
 
 X = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (40, 10, 12, 3), dtype=np.uint8)).permute(0, 3, 1, 2)
@@ -84,6 +85,15 @@ def test_no_two_rows_share_their_words():
     assert len(words.flatten().unique()) == words.numel()
 
 
+def test_words_in_plenty_are_philoxs_of_the_blocks_own():
+    roots = torch.tensor([[5, 6, 7, 8], [5, 6, 9, 8]])
+    found = more(roots, 10)
+    for row, root in enumerate(roots.tolist()):
+        counters = tuple(np.array([word] * 3) for word in root[:3])
+        words = philox((*counters, np.arange(3)), key(0, Purpose.AUGMENT))
+        assert found[row].tolist() == np.stack(words, 1).flatten()[:10].tolist()
+
+
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=40), st.sampled_from([*OPTIONS, "all"]))
 @settings(max_examples=60, deadline=None)
 def test_a_picture_depends_on_no_neighbour_and_no_order(samples, name):
@@ -118,6 +128,17 @@ def test_the_given_pictures_stay_as_they_are_and_torchs_generator_is_not_used():
     assert torch.equal(float_pictures, before.float())
     assert torch.equal(X, before)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, "all"])
+def test_no_pixel_is_waited_for(name):
+    """Pictures without values: whoever asked for one, as a GPU would have to wait for it, would fail."""
+    augment = ALL if name == "all" else Augment(**{name: OPTIONS[name]})
+    draws, hollow = draw(augment, 0, 0, first(40)), X.to("meta")
+    y = apply(hollow, draws, axes=AXES)
+    mixed, targets = mix(y.float(), torch.arange(40).to("meta"), draws, 40)
+    assert {y.device.type, mixed.device.type, targets.device.type} == {"meta"}
+    assert y.shape == mixed.shape == X.shape
 
 
 @pytest.mark.parametrize("name", RANGES)

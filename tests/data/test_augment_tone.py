@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from striate.data.augment.tone import autocontrast, equalize, posterize, sharpness, solarize
 
 RNG = np.random.default_rng(3)
-NOISE = RNG.integers(0, 256, (4, 20, 24, 3), dtype=np.uint8)
+NOISE = RNG.integers(0, 256, (4, 50, 60, 3), dtype=np.uint8)
 NOISE[1] = NOISE[1] // 4 + 60  # not the whole range
 NOISE[2, ..., 1] = 77  # one level only
 NOISE[3] = NOISE[3] // 128 * 200  # two levels

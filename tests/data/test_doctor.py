@@ -201,6 +201,21 @@ def write_idx(root, part, images, labels):
     (root / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
 
 
+def test_splits_with_tables_of_their_own_are_read_as_training_reads_them(class_folders):
+    from striate.data.source import open_source
+
+    root = split_up(class_folders, "train", "test")
+    for split in ("train", "test"):
+        rows = "".join(f"{name}/{i:02}.png,{name}\n" for name in ("ants", "bees") for i in range(11))
+        write_table(root / split, f"file_name,label\n{rows}", "metadata.csv")
+    report = check(str(root))
+    assert report.classes == {name: {"train": 11, "test": 11} for name in ("ants", "bees")}
+    assert {part: len(samples) for part, samples in open_source(str(root)).parts.items()} == {"train": 22, "test": 22}
+    unlisted = [path for _, paths in of_kind(report, "unlisted") for path in paths]
+    assert unlisted == [f"{split}/{name}/11.png" for split in ("test", "train") for name in ("ants", "bees")]
+    assert report.kinds(*Level) == ["unlisted"]
+
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 12, 12), dtype=np.uint8)
 LABELS = (np.arange(60) % 3).astype(np.uint8)
 

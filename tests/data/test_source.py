@@ -37,7 +37,7 @@ def test_a_missing_path_lists_what_is_accepted(tmp_path, monkeypatch):
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "data.tar").write_bytes(b"x")
     with pytest.raises(
-        DataError, match=r"must be a folder, an \.npz or a \.csv, got a \.tar file\.\n  Fix: one folder a"
+        DataError, match=r"must be a folder, an \.npz, a \.csv or a \.jsonl, got a \.tar file\.\n  Fix: one folder a"
     ):
         open_source(str(tmp_path / "data.tar"))
 

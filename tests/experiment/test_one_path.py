@@ -8,8 +8,7 @@ from tests.data.odd_pictures import odd_pictures
 
 import striate
 from striate.data.augment import Augment
-from striate.data.batches import evaluation_batches, training_batches
-from striate.data.dataset import load_part, prepare
+from striate.data.batches import Feed, evaluation_batches, training_batches
 from striate.data.decode import DecodeFault, decoded
 from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
@@ -24,7 +23,7 @@ SQUARE = [(c, k, RESIZES[(i + j) % 3], "measured") for i, c in enumerate(CHANNEL
 REST = [case for case in product(CHANNELS, KINDS, RESIZES, ("measured",)) if case not in SQUARE]
 CASES = [
     *SQUARE,  # each of the channels with each kind, and either with each way to resize
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in REST),
+    *(pytest.param(case, marks=pytest.mark.slow) for case in REST),
     (2, "uint16", "crop", "measured"),
     (5, "float32", "letterbox", "measured"),
     (1, "uint8", "crop", "zca"),
@@ -60,20 +59,21 @@ def bundle_of(folder, preprocess):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-@pytest.mark.parametrize(("channels", "kind", "resize", "normalise"), CASES)
-def test_training_evaluation_and_prediction_see_the_same_bits(channels, kind, resize, normalise, tmp_path, monkeypatch):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_training_evaluation_and_prediction_see_the_same_bits(case, tmp_path, monkeypatch, prepare_in_memory):
+    channels, kind, resize, normalise = case
     picture = Picture(channels, 28, 28, pad=2, kind=kind, resize=resize)
     left = folder_of(ODD, picture, tmp_path / "data")
     assert len(left) < len(ODD) / 2 or channels == 5
     source = open_source(str(tmp_path / "data"))
-    data = prepare(source, picture, seed=0, validation_fraction=0.2, test_fraction=0.2)
+    data = prepare_in_memory(source, picture, 0.2)
     preprocess = Preprocess(picture, *mean_std(data.train.images))
     if normalise != "measured":
         preprocess = preprocess.whitened(data.train.images, normalise)
 
     trained = {}
     for split in (part for part in (data.train, data.validation, data.test) if len(part)):
-        batches = training_batches(split, preprocess, Augment(), seed=0, epoch=0, batch_size=7)
+        batches = training_batches(Feed(split, preprocess, Augment(), seed=0, batch_size=7, num_classes=2), 0)
         rows = torch.cat([x for x, _ in batches])
         again = torch.cat([x for x, _ in evaluation_batches(split, preprocess, 512)])
         assert sorted(map(hash_of, rows)) == sorted(map(hash_of, again))
@@ -91,7 +91,7 @@ def test_training_evaluation_and_prediction_see_the_same_bits(channels, kind, re
     seen = []
     monkeypatch.setattr(judging, "collect", lambda model, batches: collected(model, batches, seen))
     judging.judge(tmp_path / "bundle", data=str(tmp_path / "data"))
-    names = load_part(source, source.parts["all"], picture).names
+    names = source.parts["all"].names
     for name, found in zip(names, torch.cat(seen), strict=True):
         assert torch.equal(found, trained[name]), name
     assert sum(probability for _, probability in alone) == pytest.approx(1)

@@ -99,11 +99,11 @@ class Header:
     size: tuple[int, int]
 
 
-def decoded(content: bytes | np.ndarray, picture: Picture, name: str = "picture") -> Planes:
+def decoded(content: bytes | np.ndarray | Raster, picture: Picture, name: str = "picture") -> Planes:
     """From what a sample holds to the picture: the one way of training, evaluation, prediction and serving.
 
     Args:
-        content: the bytes of a file, or an array H W or H W C.
+        content: the bytes of a file, an array H W or H W C, or what was decoded already.
         picture: what it is brought to.
         name: what to call it in a fault.
 
@@ -114,7 +114,7 @@ def decoded(content: bytes | np.ndarray, picture: Picture, name: str = "picture"
         DecodeFault: there is no such picture, or it cannot be brought to this one.
     """
     try:
-        return fit(content if isinstance(content, np.ndarray) else decode(content, name, picture), picture)
+        return fit(decode(content, name, picture) if isinstance(content, bytes) else content, picture)
     except DataError as error:
         raise DecodeFault(name, "pixels", f"{error.what} must be {error.must}, got {error.got}; {error.fix}") from error
 
@@ -156,14 +156,14 @@ def unpack(found: ImageFile.ImageFile | str, content: bytes, name: str, picture:
         raise damaged(name, error, f"damaged ({brief(error)})") from error
 
 
-def header(path: Path, name: str | None = None) -> Header:
-    """Read what the picture's header says; no pixel is decoded.
+def header(source: Path | bytes, name: str | None = None) -> Header:
+    """Read what the picture's header says; no pixel is decoded.  The arguments are those of `decode`.
 
     Raises:
         DecodeFault: as `decode`, as far as the header shows it.
     """
-    name = name if name is not None else str(path)
-    with opened(path, name) as file:
+    name = name if name is not None else str(source) if isinstance(source, Path) else "picture"
+    with opened(source, name) if isinstance(source, Path) else io.BytesIO(source) as file:
         return header_of(parse(file, name), file, name)
 
 

@@ -1,8 +1,9 @@
-"""A folder of class folders with pictures of any size, in one of three layouts.
+"""A folder of class folders with pictures of any size, in one of four layouts.
 
     root/<class>/…/picture                    one part, "all"
     root/<train|val|test>/<class>/…/picture   parts by folder (training, valid, validation, dev, testing mean the same)
     root/split.csv                            parts by table, see `table`
+    root/metadata.csv, root/<part>/metadata.csv   the same as Hugging Face writes it; also metadata.jsonl
 
 The second is taken when every folder is named like a part, or one is named like training and holds folders.
 """
@@ -10,6 +11,7 @@ The second is taken when every folder is named like a part, or one is named like
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from striate.data.scan import Aside, folders_in, pictures_in
 from striate.data.table import read_table
 
 TABLE = "split.csv"
+METADATA = ("metadata.csv", "metadata.jsonl")
 KINDS = (
     "one folder a class with JPEG, PNG, BMP, GIF, WEBP, TIFF, PPM or .npy pictures (with or without train/val/test "
     "above), a folder of IDX files, or an .npz"
@@ -37,14 +40,15 @@ def open_folder(root: Path) -> Source:
         DataError: no class folders, a training class without pictures, an unclear layout, a class that training lacks.
     """
     aside = Aside()
-    if (root / TABLE).is_file():
-        return open_table(root / TABLE)
+    table = root / TABLE if (root / TABLE).is_file() else metadata_table(root)
+    if table:
+        return open_table(table)
     at_root = Aside()
     folders = folders_in(root, at_root)
     parts = _part_folders(root, folders)
     notes: list[str] = []
     if parts:
-        named = {part: _class_folders(root, folder, part, aside, notes) for part, folder in parts.items()}
+        named = {part: _part(root, folder, part, aside, notes) for part, folder in parts.items()}
         aside.links += at_root.links
         unused = [folder.name for folder in folders if folder not in parts.values()]
         notes += [f"not used: {', '.join(map(repr, unused))} beside the folders of the parts"] * bool(unused)
@@ -61,13 +65,44 @@ def open_table(path: Path) -> Source:
     """
     root, aside = path.parent, Aside()
     named = read_table(path)
-    listed = set(_paths(named))
-    rest = [p for folder in folders_in(root, aside) for p in pictures_in(folder, aside) if p not in listed]
-    notes = (
-        [f"{len(rest)} pictures are not in {path.name} and not used, first {_relative(rest[0], root)}"] if rest else []
-    )
-    name = root.name if path.name == TABLE else path.stem
+    notes = _unlisted(path, named, root, aside)
+    name = root.name if path.name in (TABLE, *METADATA) else path.stem
     return _source(root, name, named, notes + _told(Aside(links=aside.links), root))
+
+
+def _unlisted(table: Path, named: Mapping[str, Named], root: Path, aside: Aside) -> list[str]:
+    """A note on the pictures beside a table that it does not name."""
+    listed = set(_paths(named))
+    below = [p for folder in folders_in(table.parent, aside) for p in pictures_in(folder, aside)]
+    rest = [p for p in (*pictures_in(table.parent, Aside(), deep=False), *below) if p not in listed]
+    first = _relative(rest[0], root) if rest else ""
+    return [f"{len(rest)} pictures are not in {_relative(table, root)} and not used, first {first}"] if rest else []
+
+
+def metadata_table(folder: Path) -> Path | None:
+    """The table that Hugging Face writes beside pictures, where there is one.
+
+    Raises:
+        DataError: there are two.
+    """
+    found = [folder / name for name in METADATA if (folder / name).is_file()]
+    if len(found) > 1:
+        got = " and ".join(METADATA)
+        raise DataError(str(folder), "the table of its pictures", "one", got=got, fix="keep the one that holds")
+    return found[0] if found else None
+
+
+def _part(root: Path, folder: Path, part: str, aside: Aside, notes: list[str]) -> Named:
+    """The pictures of one part: by its own table where it has one, else by class folder."""
+    table = metadata_table(folder)
+    if table is None:
+        return _class_folders(root, folder, part, aside, notes)
+    parts = read_table(table)
+    if parts.keys() != {"all"}:
+        fix = f"remove its split column, or put the table into {root}"
+        raise DataError(str(table), "its rows", f"all of {part}", got=f"rows of {', '.join(parts)}", fix=fix)
+    notes += _unlisted(table, parts, root, aside)
+    return replace(parts["all"], names=tuple(f"{folder.name}/{name}" for name in parts["all"].names))
 
 
 def _source(root: Path, name: str, named: dict[str, Named], notes: list[str]) -> Source:
@@ -94,9 +129,10 @@ def _part_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
         if part:
             found[part] = folder
     only_parts = bool(folders) and len(found) == len(folders)
-    if not only_parts and not ("train" in found and folders_in(found["train"], Aside())):
+    train = found.get("train")
+    if not only_parts and not (train and (folders_in(train, Aside()) or metadata_table(train))):
         return {}
-    if "train" not in found:
+    if train is None:
         got = f"only {', '.join(folder.name for folder in folders)}"
         raise DataError(str(root), "a training folder", "there", got=got, fix="add train/<class>/… beside them")
     return {part: found[part] for part in ("train", "validation", "test") if part in found}

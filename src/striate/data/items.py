@@ -8,15 +8,17 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
-from striate.data.decode import read_file
+from striate.data.faults import read_file
+from striate.data.raster import Raster
 
-Content = bytes | np.ndarray  # the bytes of a picture file, or pixels H W or H W C
+Content = bytes | np.ndarray | Raster  # the bytes of a picture file, pixels H W or H W C, or a decoded image
 Rows = Int64[np.ndarray, " K"]
 
 
 def content_digest(content: Content) -> bytes:
     """SHA-256 of the bytes of a file, or of the pixels."""
-    return hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).digest()
+    pixels = content.pixels if isinstance(content, Raster) else content
+    return hashlib.sha256(pixels if isinstance(pixels, bytes) else pixels.tobytes()).digest()
 
 
 @runtime_checkable

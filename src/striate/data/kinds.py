@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 
 Kind = Literal["uint8", "uint16", "float32"]
+Look = tuple[tuple[int, int], int, Kind]  # (height, width), channels and kind of a picture
 WHITE: dict[Kind, int] = {"uint8": 255, "uint16": 65_535, "float32": 1}
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]

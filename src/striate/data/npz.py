@@ -1,31 +1,24 @@
 """NumPy archives: `x`, `y` and optional `class_names`, or x_train, y_train, x_test, y_test and optional x_val, y_val.
 
-x: uint8, uint16 or floating point (finite, taken as it is), (N, H, W), (N, H, W, C) or (N, C, H, W); with four axes the
-   shorter of axis 1 and axis 3 is the channels.
+x: uint8, uint16 or floating point (finite, taken as it is); (N, H, W), (N, H, W, C) or (N, C, H, W): with four axes
+the shorter of axis 1 and axis 3 is the channels.
 y: whole numbers >= 0, (N,) or (N, 1); class_names[y] is the class, or str(y) where there are none.
 A folder with train.npz and, where present, val.npz and test.npz, each with `x` and `y`, is read the same way.
 Nothing is unpickled.
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from striate.base.errors import DataError
+from striate.data.arrays import load_archive
 from striate.data.items import ArrayItems
 from striate.data.kinds import kind_of
 from striate.data.samples import PARTS, SYNONYMS, Named, Source, align, array_names
 
 Arrays = Mapping[str, np.ndarray]
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    RuntimeError,
-    NotImplementedError,
-)  # the last two: encrypted, unknown method
 
 
 def find_npz(root: Path) -> dict[str, Path]:
@@ -43,7 +36,7 @@ def open_npz(path: Path) -> Source:
     Raises:
         DataError: damaged, keys missing, another dtype or shape, labels that disagree.
     """
-    arrays = load_arrays(path)
+    arrays = load_archive(path)
     keys = keys_of_parts(path, arrays)
     return _source(path.stem, path, {part: read_part(path, arrays, part, keys[part]) for part in keys})
 
@@ -55,7 +48,9 @@ def open_npz_folder(root: Path) -> Source:
         DataError: as `open_npz`.
     """
     found = find_npz(root)
-    return _source(root.name, root, {part: read_part(f, load_arrays(f), part, ("x", "y")) for part, f in found.items()})
+    return _source(
+        root.name, root, {part: read_part(f, load_archive(f), part, ("x", "y")) for part, f in found.items()}
+    )
 
 
 def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
@@ -69,27 +64,6 @@ def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
     classes, parts, notes = align(str(path), named)
     channels, kind = shape[2] if len(shape) == 3 else 1, next(iter(kinds.values()))
     return Source(name, str(path), classes, channels, (shape[0], shape[1]), parts, notes, kind)
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an archive.
-
-    Raises:
-        DataError: damaged, or not plain arrays.
-    """
-    try:
-        with path.open("rb") as file:  # opened here: NumPy leaves a damaged file open
-            if file.read(2) != b"PK":
-                raise zipfile.BadZipFile("another kind of file")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, *_DAMAGED) as error:
-        if "allow_pickle" in str(error):
-            fix = "save plain arrays: uint8 pictures, whole-number labels, class_names as np.array([...], dtype=str)"
-            raise DataError(str(path), "the arrays", "plain", got="Python objects (a pickle)", fix=fix) from error
-        fix = "write it with np.savez(file, x=pictures, y=class_numbers)"
-        raise DataError(str(path), "the file", "a whole .npz archive", got=f"{error}"[:200], fix=fix) from error
 
 
 def keys_of_parts(path: Path, arrays: Arrays) -> dict[str, tuple[str, str]]:
@@ -119,8 +93,8 @@ def read_part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> N
             raise DataError(
                 str(path), key, "in the archive", got=", ".join(arrays), fix=f"add it: np.savez(…, {key}=…)"
             )
-    images = _pictures(path, keys[0], arrays[keys[0]])
-    labels = _labels(path, keys[1], arrays[keys[1]], len(images))
+    images = check_pictures(str(path), keys[0], arrays[keys[0]])
+    labels = check_labels(str(path), keys[1], arrays[keys[1]], len(images))
     given = arrays.get("class_names")
     if given is not None and given.dtype.kind == "S":
         given = np.char.decode(given, "utf-8", "replace")
@@ -138,42 +112,52 @@ def read_part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> N
     return Named(ArrayItems(images), labels, vocabulary, array_names(part, len(images)))
 
 
-def _pictures(path: Path, key: str, x: np.ndarray) -> np.ndarray:
+def check_pictures(where: str, key: str, x: np.ndarray) -> np.ndarray:
+    """Pictures by the rules at the top of this file, channels last.
+
+    Raises:
+        DataError: another dtype or shape.
+    """
     if kind_of(x.dtype) is None:
         fix = "store bytes 0 to 255: x.astype('uint8'); or x.astype('float32'), which is taken as it is"
-        raise DataError(str(path), key, "of dtype uint8, uint16 or floating point", got=str(x.dtype), fix=fix)
+        raise DataError(where, key, "of dtype uint8, uint16 or floating point", got=str(x.dtype), fix=fix)
     if x.ndim not in (3, 4) or 0 in x.shape:
         fix = "N pictures as (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        raise DataError(str(path), key, "a non-empty array of 3 or 4 axes", got=f"shape {x.shape}", fix=fix)
+        raise DataError(where, key, "a non-empty array of 3 or 4 axes", got=f"shape {x.shape}", fix=fix)
     if x.dtype.kind == "f":
-        x = _finite(path, key, x)
+        x = _finite(where, key, x)
     if x.ndim == 3:
         return x
     if x.shape[1] == x.shape[3]:
         fix = "store it as (N, H, W, C) with fewer channels than rows"
-        raise DataError(str(path), key, "clear about its channels", got=f"shape {x.shape}", fix=fix)
+        raise DataError(where, key, "clear about its channels", got=f"shape {x.shape}", fix=fix)
     return x if x.shape[3] < x.shape[1] else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
-def _finite(path: Path, key: str, x: np.ndarray) -> np.ndarray:
+def _finite(where: str, key: str, x: np.ndarray) -> np.ndarray:
     """The numbers in float32, which all that follows reckons in."""
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf
         x = x.astype(np.float32, copy=False)
     bad = [i for i, picture in enumerate(x) if not np.isfinite(picture).all()]  # one at a time: no second array
     if bad:
         got = f"other numbers in {len(bad)} pictures, first picture {bad[0]}"
-        raise DataError(str(path), key, "finite in float32", got=got, fix="mend or leave out these pictures")
+        raise DataError(where, key, "finite in float32", got=got, fix="mend or leave out these pictures")
     return x
 
 
-def _labels(path: Path, key: str, y: np.ndarray, count: int) -> np.ndarray:
+def check_labels(where: str, key: str, y: np.ndarray, count: int) -> np.ndarray:
+    """One whole number a picture, (N,) int64.
+
+    Raises:
+        DataError: others, or another number of them.
+    """
     flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if flat.ndim != 1 or flat.dtype.kind not in "iu":
         fix = "one whole number a picture; names go into class_names"
-        raise DataError(str(path), key, "whole numbers, (N,)", got=f"{y.dtype} of shape {y.shape}", fix=fix)
+        raise DataError(where, key, "whole numbers, (N,)", got=f"{y.dtype} of shape {y.shape}", fix=fix)
     if len(flat) != count:
         got = f"{count} pictures and {len(flat)} labels"
-        raise DataError(str(path), key, "one label a picture", got=got, fix="save both from the same rows")
+        raise DataError(where, key, "one label a picture", got=got, fix="save both from the same rows")
     if flat.min() < 0:
-        raise DataError(str(path), key, ">= 0", got=f"{flat.min()}", fix="number the classes from 0")
+        raise DataError(where, key, ">= 0", got=f"{flat.min()}", fix="number the classes from 0")
     return flat.astype(np.int64)

@@ -2,12 +2,14 @@
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from striate.base.errors import DataError
 from striate.data.digits import open_digits
 from striate.data.fetch import Progress
 from striate.data.folder import KINDS, open_folder, open_table
+from striate.data.hugging_face import is_saved, load_saved
 from striate.data.idx import find_idx, open_idx
 from striate.data.named import open_named
 from striate.data.named_sets import NAMED_SETS
@@ -43,10 +45,14 @@ def open_source(data: str, progress: Progress | None = None) -> Source:
         return _open_directory(root)
     if root.suffix.lower() == ".npz":
         return open_npz(root)
-    if root.suffix.lower() == ".csv":
+    if root.suffix.lower() in (".csv", ".jsonl"):
         return open_table(root)
     raise DataError(
-        str(root), "the data", "a folder, an .npz or a .csv", got=f"a {root.suffix or 'plain'} file", fix=KINDS
+        str(root),
+        "the data",
+        "a folder, an .npz, a .csv or a .jsonl",
+        got=f"a {root.suffix or 'plain'} file",
+        fix=KINDS,
     )
 
 
@@ -58,6 +64,10 @@ def whole_location(data: str) -> str:
 
 def _open_directory(root: Path) -> Source:
     try:
+        if is_saved(root):
+            from striate.data.from_python import source_of  # it loads torch
+
+            return replace(source_of(load_saved(root), name=root.name), location=str(root))
         if find_idx(root):
             return open_idx(root)
         if "train" in find_npz(root):

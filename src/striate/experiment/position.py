@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, StriateError
+from striate.data.manifest import difference, read_manifest, rows_of
 from striate.experiment.history import History
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
@@ -72,16 +73,18 @@ def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str
     """
     checkpoint, faults = newest(folder.checkpoints)
     try:
-        return _restore(checkpoint, faults, wired)
+        return _restore(folder, checkpoint, faults, wired)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, StriateError):
             raise
         raise _foreign(f"{type(error).__name__}: {error}") from error
 
 
-def _restore(checkpoint: Checkpoint, faults: list[ModelFileError], wired: Wired) -> tuple[History, list[str]]:
+def _restore(
+    folder: RunFolder, checkpoint: Checkpoint, faults: list[ModelFileError], wired: Wired
+) -> tuple[History, list[str]]:
     record = checkpoint.record
-    _compare(record, wired)
+    _compare(folder, record, wired)
     notes = [f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults]
     if (record["device"], record["threads"]) != (wired.plan.device, wired.plan.threads):
         notes.append(
@@ -120,7 +123,7 @@ def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)}
 
 
-def _compare(record: dict[str, Any], wired: Wired) -> None:
+def _compare(folder: RunFolder, record: dict[str, Any], wired: Wired) -> None:
     before, after = _flat(record["recipe"]), _flat(_recipe(wired))
     changed = [f"{key} {before.get(key)} -> {value}" for key, value in after.items() if before.get(key) != value]
     if changed:
@@ -133,10 +136,20 @@ def _compare(record: dict[str, Any], wired: Wired) -> None:
         )
     if record["fingerprint"] != wired.dataset.fingerprint:
         then, now = tuple(record["classes"]), wired.dataset.classes
-        got = "other pictures or labels" if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
+        others = f"other pictures or labels{_what_changed(folder, wired)}"
+        got = others if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
         raise DataError(
             "resume", "data", "those the run was started with", got=got, fix="put the data back, or start a new run"
         )
+
+
+def _what_changed(folder: RunFolder, wired: Wired) -> str:
+    """The pictures that are not as the run's manifest says, if it can be read."""
+    try:
+        before = read_manifest((folder.path / "manifest.csv").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return f": {difference(before, rows_of(wired.dataset))}"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from striate.base.errors import ConfigError, ModelFileError
 from striate.base.files import locked
 from striate.base.operations import written
 from striate.data.dataset import SHOWN, Dataset
+from striate.data.manifest import manifest
 from striate.data.source import open_source, whole_location
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
@@ -63,6 +64,7 @@ def start(
         folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
         folder.write_json("environment.json", environment())
         folder.write_json("data.json", {"location": whole_location(recipe.data), **_describe(dataset)})
+        folder.write("manifest.csv", manifest(dataset))
         if wired.card.digest is not None:
             folder.write_json("network.json", {"file": recipe.model, "sha256": wired.card.digest})
         history = History()

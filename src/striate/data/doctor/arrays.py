@@ -9,11 +9,12 @@ from typing import TypeVar
 import numpy as np
 
 from striate.base.errors import DataError
+from striate.data.arrays import load_archive
 from striate.data.decode import Fault
 from striate.data.doctor.layout import UNUSED, Layout, Lot
 from striate.data.idx import find_idx, read_idx
 from striate.data.items import ArrayItems
-from striate.data.npz import find_npz, keys_of_parts, load_arrays, read_part
+from striate.data.npz import find_npz, keys_of_parts, read_part
 from striate.data.samples import Named, array_names
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ def _arrays(path: Path, layout: Layout) -> dict[str, np.ndarray] | None:
         reason = f"unpacks to {announced / 2**30:.0f} GiB, more than this machine's memory"
         layout.faults.append(Fault(path.name, "too-large", reason))
         return None
-    return _tried(layout, path, lambda: load_arrays(path))
+    return _tried(layout, path, lambda: load_archive(path))
 
 
 def _add_part(layout: Layout, path: Path, arrays: dict[str, np.ndarray], part: str, keys: tuple[str, str]) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -90,6 +90,8 @@ def _file(lot: Lot, row: int) -> Facts | Fault:
         content = lot.items.content(row, name)
         if isinstance(content, np.ndarray):
             return next(_array(content[None]))
+        if isinstance(content, Raster):
+            return _facts(content_digest(content), content, [])
         return _look(content, name)
     except DecodeFault as error:
         return error.fault
@@ -107,19 +109,23 @@ def _look(content: bytes, name: str) -> Facts:
     early = _orientation(found, late=False)
     raster = unpack(found, content, name)
     traits += _traits_of_frames(found, raster, early or _orientation(found, late=True))
+    return replace(_facts(content_digest(content), raster, traits), channels=stated.channels, kind=stated.kind)
+
+
+def _facts(digest: bytes, raster: Raster, traits: list[Trait]) -> Facts:
     pixels = seen(raster)
-    to_kind(pixels, kind_of(pixels.dtype) or "uint8")  # refuses numbers that are not finite
+    kind = kind_of(pixels.dtype) or "uint8"
+    to_kind(pixels, kind)  # refuses numbers that are not finite
     traits += _traits_of_size(*raster.size)
     if _is_constant(pixels[::16, ::16]) and _is_constant(pixels):
         traits.append(("constant", ""))
-    tight = as_image(pixels).resize((SIDE, SIDE), Image.Resampling.BOX)
-    x = np.asarray(tight.convert("L"), dtype=np.float32)[None]
+    x = np.asarray(as_image(pixels).resize((SIDE, SIDE), Image.Resampling.BOX).convert("L"), dtype=np.float32)[None]
     return Facts(
-        content=content_digest(content),
+        content=digest,
         pixels=_digest(pixels),
         size=raster.size,
-        channels=stated.channels,
-        kind=stated.kind,
+        channels=pixels.shape[2],
+        kind=kind,
         traits=tuple(traits),
         code=int(hashes(x)[0]),
         copy=small(x).tobytes(),

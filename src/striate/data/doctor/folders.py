@@ -9,7 +9,7 @@ from striate.base.errors import DataError
 from striate.data.decode import Fault
 from striate.data.doctor.layout import Layout, Lot
 from striate.data.doctor.walk import Walk
-from striate.data.folder import TABLE
+from striate.data.folder import METADATA, TABLE, metadata_table
 from striate.data.items import FileItems
 from striate.data.samples import SYNONYMS
 from striate.data.table import Row, RowError, each_row
@@ -18,11 +18,15 @@ from striate.data.table import Row, RowError, each_row
 def look_at_folders(root: Path) -> Layout:
     """Find pictures, classes and splits of a folder without a table."""
     layout, walk = Layout(str(root)), Walk(root)
-    folders = walk.listing(root).folders
+    folders, named = walk.listing(root).folders, frozenset[Path]()
     splits = _split_folders(walk, folders, layout)
     if splits:
         for folder, split in splits.items():
-            _look_at_classes(walk, folder, split, layout)
+            table = _table_in(folder, layout)
+            if table is None:
+                _look_at_classes(walk, folder, split, layout)
+            else:
+                named |= _add_table(walk, table, split, layout)
         _add_strays(walk, root, layout)
         for folder in folders:
             if folder not in splits:
@@ -33,7 +37,7 @@ def look_at_folders(root: Path) -> Layout:
             layout.find("no-training", f"only {', '.join(folder.name for folder in splits)}")
     else:
         _look_at_classes(walk, root, "all", layout)
-    walk.report(layout)
+    walk.report(layout, named)
     return layout
 
 
@@ -45,8 +49,18 @@ def _split_folders(walk: Walk, folders: list[Path], layout: Layout) -> dict[Path
         if len(same) > 1:
             layout.find("two-folders", f"for {split}", *walk.names(same))
     only_splits = bool(folders) and len(found) == len(folders)
-    training_with_classes = any(found[folder] == "train" and walk.listing(folder).folders for folder in found)
-    return found if only_splits or training_with_classes else {}
+    training = [folder for folder in found if found[folder] == "train"]
+    told = any(walk.listing(folder).folders or _table_in(folder, Layout("")) for folder in training)
+    return found if only_splits or told else {}
+
+
+def _table_in(folder: Path, layout: Layout) -> Path | None:
+    """The table of a split's pictures; of several, which is a fault, none."""
+    try:
+        return metadata_table(folder)
+    except DataError as error:
+        layout.faults.append(Fault(folder.name, "table", f"{error.what} must be {error.must}, got {error.got}"))
+        return None
 
 
 def _look_at_classes(walk: Walk, folder: Path, split: str, layout: Layout) -> None:
@@ -87,42 +101,55 @@ def _few(folders: list[Path], most: int = 3) -> str:
 def look_at_table(table: Path) -> Layout:
     """Find what a table names, and what lies beside it unnamed."""
     root = table.parent
-    layout, walk = Layout(str(root if table.name == TABLE else table)), Walk(root)
-    rows = _rows(table, layout)
-    for split in sorted({split for _, _, split in rows.values()}):
-        chosen = [row for row in rows.values() if row[2] == split]
-        names = tuple(path for path, _, _ in chosen)
-        items = FileItems(tuple(root / path for path in names))
-        layout.declare(Lot(items, names, tuple(label for _, label, _ in chosen), split))
-    if rows and not layout.declared.keys() & {"all", "train"}:
+    layout, walk = Layout(str(root if table.name in (TABLE, *METADATA) else table)), Walk(root)
+    named = _add_table(walk, table, "", layout)
+    if named and not layout.declared.keys() & {"all", "train"}:
         layout.find("no-training", f"only {', '.join(layout.declared)}")
+    walk.report(layout, named)
+    return layout
+
+
+def _add_table(walk: Walk, table: Path, only: str, layout: Layout) -> frozenset[Path]:
+    """What a table names, all of split `only` unless that is ""; returns the files that it names."""
+    root = table.parent
+    prefix = "" if root == walk.root else f"{walk.name(root)}/"
+    rows = _rows(table, prefix, layout)
+    for split in sorted({row.part for row in rows.values()}):
+        chosen = [row for row in rows.values() if row.part == split]
+        items = FileItems(tuple(root / row.path for row in chosen))
+        names = tuple(prefix + row.path for row in chosen)
+        layout.declare(Lot(items, names, tuple(row.label for row in chosen), only or split))
+        if only and split != "all":
+            reason = f"rows of {split} in the folder of {only}"
+            layout.faults.append(Fault(prefix + table.name, "table", reason))
     named = frozenset(root / path for path in rows)
     rest = [path for path in walk.below(root).pictures if path not in named]
     if rest:
         layout.find("unlisted", "", *walk.names(rest))
         layout.lots.append(walk.lot(rest))
-    walk.report(layout, named)
-    return layout
+    return named
 
 
-def _rows(table: Path, layout: Layout) -> dict[str, Row]:
+def _rows(table: Path, prefix: str, layout: Layout) -> dict[str, Row]:
     """Path -> row, each path once; what is wrong with rows becomes faults."""
     rows: dict[str, Row] = {}
     try:
         for row in each_row(table):
             if isinstance(row, RowError):
-                layout.faults.append(Fault(row.path, row.kind, f"{row.what} must be {row.must}, got {row.got}"))
-            elif row[0] not in rows:
-                rows[row[0]] = row
+                layout.faults.append(
+                    Fault(prefix + row.path, row.kind, f"{row.what} must be {row.must}, got {row.got}")
+                )
+            elif row.path not in rows:
+                rows[row.path] = row
             else:
-                _note_second_row(rows[row[0]], row, layout)
+                _note_second_row(rows[row.path], row, prefix, layout)
     except DataError as error:
-        layout.faults.append(Fault(table.name, "table", f"{error.what} must be {error.must}, got {error.got}"))
+        layout.faults.append(Fault(prefix + table.name, "table", f"{error.what} must be {error.must}, got {error.got}"))
     return dict(sorted(rows.items()))
 
 
-def _note_second_row(first: Row, second: Row, layout: Layout) -> None:
-    path, labels, splits = first[0], {first[1], second[1]}, {first[2], second[2]}
+def _note_second_row(first: Row, second: Row, prefix: str, layout: Layout) -> None:
+    path, labels, splits = prefix + first.path, {first.label, second.label}, {first.part, second.part}
     layout.faults.append(Fault(path, "listed-twice", "named by two rows"))
     if len(labels) > 1:
         layout.find("two-labels", " and ".join(map(repr, sorted(labels))), path)

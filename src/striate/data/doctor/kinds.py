@@ -53,6 +53,7 @@ FAULTS = {
     "outside": ("named by the table, but outside its folder; not read", _TABLE),
     "no-class": ("a row without a class", _TABLE),
     "no-split": ("a row with a split of an unknown name", _TABLE),
+    "no-group": ("a row without a group, in a table that has them", _TABLE),
     "listed-twice": ("named by two rows", _TABLE),
     "table": ("a table that cannot be read, or not to its end", "save it as CSV, UTF-8, with commas"),
     "array": ("an array or archive that cannot be used", "write it again as docs/data.md says"),

@@ -9,7 +9,8 @@ from striate.base.errors import DataError
 from striate.data.doctor.arrays import look_at_idx, look_at_npz, look_at_npz_folder
 from striate.data.doctor.folders import look_at_folders, look_at_table
 from striate.data.doctor.layout import Layout, Lot
-from striate.data.folder import KINDS, TABLE
+from striate.data.folder import KINDS, METADATA, TABLE
+from striate.data.hugging_face import is_saved
 from striate.data.idx import find_idx
 from striate.data.named_sets import NAMED_SETS
 from striate.data.npz import find_npz
@@ -35,19 +36,21 @@ def look(data: str) -> Layout:
         raise DataError(str(root), "the data", "a folder or a regular file", got="neither", fix=f"give {KINDS}")
     if root.suffix.lower() == ".npz":
         return look_at_npz(root)
-    if root.suffix.lower() == ".csv":
+    if root.suffix.lower() in (".csv", ".jsonl"):
         return look_at_table(root)
     return _of_source(open_source(data))
 
 
 def _look_at_directory(root: Path) -> Layout:
     if os.access(root, os.R_OK | os.X_OK):  # else the walk says that it cannot be listed
+        if is_saved(root):
+            return _of_source(open_source(str(root)))
         if find_idx(root):
             return look_at_idx(root)
         if "train" in find_npz(root):
             return look_at_npz_folder(root)
-    table = root / TABLE
-    return look_at_table(table) if table.is_file() else look_at_folders(root)
+    tables = [root / name for name in (TABLE, *METADATA) if (root / name).is_file()]
+    return look_at_table(tables[0]) if tables else look_at_folders(root)
 
 
 def _of_source(source: Source) -> Layout:

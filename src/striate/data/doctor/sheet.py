@@ -14,11 +14,10 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from striate.base.errors import ConfigError
 from striate.base.files import make_folder, resource_errors, write
 from striate.base.marks import UNKNOWN, shown
-from striate.data.decode import DecodeFault, decode
+from striate.data.decode import DecodeFault
 from striate.data.doctor.layout import UNUSED, Layout, Lot
-from striate.data.doctor.visible import as_image, seen
+from striate.data.doctor.visible import as_image, raster_of, seen
 from striate.data.items import Content
-from striate.data.raster import array_raster
 
 MOST = 48  # pictures on the sheet of a class
 CELL = 112  # pixels: the least and, on the sheet of a class, the longest side of a picture as shown
@@ -177,8 +176,7 @@ def thumbnail(content: Content, name: str) -> np.ndarray:
     Raises:
         DecodeFault: it cannot be read.
     """
-    raster = decode(content, name) if isinstance(content, bytes) else array_raster(content)
-    image = as_image(seen(raster))
+    image = as_image(seen(raster_of(content, name)))
     image.thumbnail((CELL, CELL), Image.Resampling.BOX)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -24,10 +24,11 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from striate.base.errors import DataError
-from striate.data.decode import DecodeFault, Fault, decode
+from striate.data.decode import DecodeFault, Fault
+from striate.data.doctor.visible import raster_of
 from striate.data.items import ArrayItems
 from striate.data.kinds import WHITE, Kind
-from striate.data.raster import array_raster, to_channels, to_kind
+from striate.data.raster import to_channels, to_kind
 from striate.data.reading import ordered
 from striate.data.samples import Samples, Source
 
@@ -183,13 +184,13 @@ def _read_one(samples: Samples, channels: int, kind: Kind, row: int) -> Read | F
     name = samples.names[row]
     try:
         content = samples.items.content(row, name)
-        raster = decode(content, name) if isinstance(content, bytes) else array_raster(content)
+        raster = raster_of(content, name)
         pixels = to_channels(to_kind(raster.pixels, kind), raster.layers, channels)
     except DecodeFault as error:
         return error.fault
     except DataError as error:
         return Fault(name, "pixels", f"{error.what} must be {error.must}, got {error.got}")
-    length = len(content) if isinstance(content, bytes) else content.nbytes
+    length = len(content) if isinstance(content, bytes) else raster.pixels.nbytes
     return _measured(np.broadcast_to(pixels, (*pixels.shape[:2], channels))), raster.size, length, 1
 
 

@@ -4,10 +4,24 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from striate.data.decode import decode
+from striate.data.items import Content
 from striate.data.kinds import Pixels
-from striate.data.raster import Raster, to_channels, to_kind
+from striate.data.raster import Raster, array_raster, to_channels, to_kind
 
 Bytes = UInt8[np.ndarray, "H W D"]
+
+
+def raster_of(content: Content, name: str) -> Raster:
+    """What a sample holds, decoded whole.
+
+    Raises:
+        DecodeFault: it cannot be read.
+        DataError: an array that is no picture.
+    """
+    if isinstance(content, Raster):
+        return content
+    return decode(content, name) if isinstance(content, bytes) else array_raster(content)
 
 
 def seen(raster: Raster) -> Pixels:
