@@ -17,6 +17,7 @@ from striate.data import faults
 from striate.data.decode import DecodeFault, decode, decoded, header
 from striate.data.kinds import Kind
 from striate.data.picture import Picture, fit
+from striate.data.resize import placement
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -374,3 +375,43 @@ def test_every_real_photograph_decodes_as_pillow_decodes_it(real_data):
         with Image.open(path) as reference:
             assert_array_equal(pixels(path), np.asarray(reference))
             assert header(path).size == (reference.height, reference.width)
+
+
+def photograph(size: tuple[int, int], orientation: int = 1) -> bytes:
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    values = np.stack([rows * 200 / size[0], columns * 200 / size[1], 90 + 60 * np.sin(rows / 37 + columns / 53)], 2)
+    exif = Image.Exif()
+    exif[274] = orientation
+    return encoded(Image.fromarray(values.astype(np.uint8)), "JPEG", quality=92, exif=exif)
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "letterbox"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_with_little_difference(orientation, resize):
+    content, picture = photograph((603, 801), orientation), Picture(3, 48, 40, resize=resize)
+    raster = decode(content, picture=picture)
+    assert max(raster.pixels.shape) < 801 / 2
+    assert raster.size == ((603, 801) if orientation < 5 else (801, 603))
+    found, whole = fit(raster, picture).astype(int), fit(decode(content), picture).astype(int)
+    assert abs(found - whole).max() <= 3  # an edge that lies an eighth of a pixel wrong would show
+    assert_array_equal(found, decoded(content, picture))
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "letterbox"])
+def test_a_jpeg_is_never_decoded_below_twice_what_the_resize_makes_of_it(resize):
+    for side in (20, 37, 75, 76, 100, 150, 151, 300, 400):
+        picture = Picture(3, side, side, resize=resize)
+        raster = decode(photograph((603, 801)), picture=picture)
+        if raster.pixels.shape[:2] != (603, 801):
+            rows, columns = placement((603, 801), (side, side), resize).scaled
+            assert raster.pixels.shape[0] >= 2 * rows
+            assert raster.pixels.shape[1] >= 2 * columns
+    assert raster.pixels.shape[:2] == (603, 801)
+
+
+def test_real_photographs_lose_little_by_it(real_data):
+    for path in sorted((real_data / "photos-hymenoptera" / "ants").iterdir())[:12]:
+        picture = Picture(3, 48, 48, resize="crop")
+        difference = abs(fit(decode(path), picture).astype(int) - decoded(path.read_bytes(), picture))
+        assert difference.mean() < 1
+        assert np.percentile(difference, 99) <= 5

@@ -3,7 +3,9 @@ import shutil
 import time
 import unicodedata
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from striate.base.errors import DataError
 from striate.data.source import open_source
@@ -241,3 +243,40 @@ def test_a_folder_that_cannot_be_listed_is_told(class_folders, monkeypatch):
     refused(
         class_folders, r"bees: the folder must be readable, got Permission denied\.\n  Fix: give yourself permission"
     )
+
+
+def arrays_of(root, *arrays):
+    for number, array in enumerate(arrays):
+        for name in "ab":
+            (root / name).mkdir(parents=True, exist_ok=True)
+            if array.dtype == np.uint16 and array.ndim == 2:
+                Image.fromarray(array).save(root / name / f"{number}.png")
+            else:
+                np.save(root / name / f"{number}.npy", array)
+    return open_source(str(root))
+
+
+def test_kind_and_channels_are_those_of_every_picture(tmp_path):
+    deep, free, bands = np.zeros((6, 5), np.uint16), np.zeros((6, 5), np.float64), np.zeros((6, 5, 7), np.float32)
+    for number, (array, channels, kind) in enumerate(
+        [(deep, 1, "uint16"), (free, 1, "float32"), (bands, 7, "float32")]
+    ):
+        source = arrays_of(tmp_path / str(number), array, array)
+        assert (source.channels, source.kind, source.size, source.notes) == (channels, kind, (6, 5), ())
+
+
+def test_pictures_of_unequal_kinds_and_channels_are_noted(tmp_path):
+    grey, deep, bands = np.zeros((6, 5), np.uint8), np.zeros((6, 5), np.uint16), np.zeros((6, 5, 7), np.uint8)
+    source = arrays_of(tmp_path, grey, deep, bands)
+    assert (source.channels, source.kind) == (3, "uint8")
+    assert source.notes == (
+        "pictures of unequal channels, which only 1 and 3 of them can be brought to: 4 of 1, 2 of 7",
+        "pictures of unequal kinds, all brought to uint8 where that can be: 2 uint16, 4 uint8",
+    )
+
+
+def test_an_alpha_channel_counts_only_if_it_is_asked_for(tmp_path, draw_picture):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("RGBA", (5, 5)).save(tmp_path / name / "0.png")
+    assert open_source(str(tmp_path)).channels == 3

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
 from striate.data.picture import Picture, fit
+from striate.data.resize import placement
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
@@ -80,3 +83,42 @@ def test_a_picture_without_pixels_is_refused(values, what):
 def test_a_negative_border_is_refused():
     with pytest.raises(ConfigError, match=r"pad must be 0 to 16384, got -1"):
         Picture(1, 28, 28, pad=-1)
+
+
+@pytest.mark.parametrize("resize", ["crop", "letterbox"])
+@pytest.mark.parametrize("size", [(1, 32_000), (32_000, 1), (1, 1), (3, 2)], ids=str)
+@pytest.mark.timeout(5)
+def test_threads_and_single_pixels_fit_without_a_detour_through_a_huge_picture(resize, size):
+    found = fit(np.full(size, 200, np.uint8), Picture(1, 24, 24, resize=resize))
+    assert found.shape == (1, 24, 24)
+    assert set(np.unique(found)) <= ({200} if resize == "crop" or size[0] == size[1] else {0, 200})
+
+
+@given(*(st.integers(1, 90) for _ in range(4)))
+def test_every_placement_keeps_to_the_image_and_the_picture(H, W, h, w):
+    crop, boxed = (placement((H, W), (h, w), resize) for resize in ("crop", "letterbox"))
+    left, top, right, bottom = crop.window
+    assert 0 <= left < right <= W
+    assert 0 <= top < bottom <= H
+    assert left in (W - right, W - right - 1)  # the centre
+    assert top in (H - bottom, H - bottom - 1)
+    assert right - left == W or bottom - top == H  # the largest part
+    assert abs((right - left) * h - (bottom - top) * w) <= max(h, w)  # in the picture's proportions, but for rounding
+    rows, columns = boxed.size
+    assert rows == h or columns == w
+    assert boxed.corner == ((h - rows) // 2, (w - columns) // 2)
+    assert abs(rows * W - columns * H) <= max(H, W)
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32"])
+def test_16_bits_and_floats_are_resized_without_loss_of_depth(kind):
+    ramp = np.arange(400, dtype=kind).reshape(20, 20)  # two in a 256th of the range of 16 bits
+    found = fit(ramp, Picture(1, 10, 10, kind=kind))[0].astype(float)
+    assert abs(found - (ramp[::2, ::2] + 10.5))[2:-2, 2:-2].max() <= 0.5
+
+
+def test_floats_are_refused_where_bytes_are_wanted_and_say_what_to_do():
+    with pytest.raises(DataError, match=r"floating-point pixels must be uint8, .*\n  Fix: save it with 8 or 16"):
+        fit(GREY / 255, Picture(1, 20, 30))
+    with pytest.raises(DataError, match="every pixel must be a finite number, got 1 that are not"):
+        fit(np.array([[1.0, np.inf]]), Picture(1, 1, 2, kind="float32"))

@@ -95,3 +95,35 @@ def test_a_table_that_is_not_ours_is_refused_and_says_what(change, text):
 def test_a_gpu_gives_the_same_bits(preprocess):
     x = images(preprocess)
     assert torch.equal(preprocess.to_input(x.cuda()).cpu(), preprocess.to_input(x))
+
+
+def test_a_bundle_from_before_there_were_kinds_still_loads():
+    old = {"picture": {"channels": 1, "height": 28, "width": 28, "pad": 2}, "mean": [0.1307], "std": [0.3081]}
+    assert Preprocess.from_dict(old) == GREY
+
+
+@pytest.mark.parametrize("change", [{"kind": "int8"}, {"kind": 8}, {"kind": None}, {"resize": ["crop"]}, {"fill": 3}])
+def test_a_picture_that_is_not_ours_is_refused(change):
+    entries = GREY.as_dict()
+    entries["picture"] |= change
+    with pytest.raises(ConfigError):
+        Preprocess.from_dict(entries)
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32"])
+def test_other_kinds_are_the_formula_in_units_of_their_white(kind):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 65_536, (4, 3, 9, 7), np.uint16) if kind == "uint16" else rng.normal(size=(4, 3, 9, 7))
+    values = values.astype(kind)
+    mean, std, white = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), {"uint16": 65_535, "float32": 1}[kind]
+    found = Preprocess(Picture(3, 9, 7, kind=kind), mean, std).to_input(torch.from_numpy(values))
+    expected = (values.astype(float) / white - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    assert_close(found, torch.from_numpy(expected.astype(np.float32)), rtol=3e-7, atol=5e-7)
+
+
+def test_floats_in_the_units_of_the_kind_give_the_bits_of_the_whole_numbers():
+    for kind in ("uint8", "uint16"):
+        values = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (4, 3, 9, 7), kind)
+        preprocess = Preprocess(Picture(3, 9, 7, pad=1, kind=kind), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+        whole = torch.from_numpy(values)
+        assert torch.equal(preprocess.to_input(whole), preprocess.to_input(whole.float()))

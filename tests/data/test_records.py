@@ -68,7 +68,7 @@ def test_classes_are_split_in_proportion_and_others_by_chance_alone(tmp_path):
     assert np.bincount(Y[test.rows]).tolist() == [2, 2, 2]
     assert np.bincount(Y[validation.rows]).tolist() == [2, 2, 2]
     assert sorted([*train.rows, *validation.rows, *test.rows]) == list(range(30))
-    taken = stratified(Y, 0.2, 1)[1]
+    _, taken = stratified(Y, 0.2, 1)
     assert test.rows.tolist() == taken.tolist()
     numbers = open_records(saved(tmp_path, x=SIGNALS, y=Y / 2), "regress")
     assert divide_records(numbers, seed=1, validation_fraction=0.1, test_fraction=0.2)[2].rows.tolist() == [
@@ -122,6 +122,17 @@ def test_a_number_that_is_none_is_named_by_its_row(tmp_path, as_folder, value):
     y[9] = value
     with pytest.raises(DataError, match=r"y of row 9 must be finite"):
         open_records(saved(tmp_path, as_folder, x=SIGNALS, y=y), "regress")
+
+
+@pytest.mark.parametrize("bytes_at_once", [1, 300, 10**9])
+def test_numbers_are_looked_at_in_pieces_and_every_one(tmp_path, monkeypatch, bytes_at_once):
+    monkeypatch.setattr("striate.data.record_set._PIECE", bytes_at_once)
+    open_records(saved(tmp_path, x=SIGNALS, y=Y), "classify")
+    for row in range(30):
+        x = SIGNALS.copy()
+        x[row, 0, 0] = np.nan
+        with pytest.raises(DataError, match=rf"x of row {row} must be finite"):
+            open_records(saved(tmp_path, x=x, y=Y), "classify")
 
 
 @pytest.mark.parametrize(

@@ -168,11 +168,12 @@ def test_paths_that_all_begin_with_a_part_say_the_split(class_folders, label):
     assert list(source.parts) == (["train", "validation"] if label else ["train"])
 
 
-def test_a_class_called_test_among_others_is_a_class(class_folders):
-    (class_folders / "ants").rename(class_folders / "test")
-    lines = [name.replace("ants", "test") for name in ALL]
+@pytest.mark.parametrize("name", ["test", "train"])
+def test_a_class_named_like_a_part_among_others_is_a_class(class_folders, name):
+    (class_folders / "ants").rename(class_folders / name)
+    lines = [line.replace("ants", name) for line in ALL]
     source = open_source(str(with_table(class_folders, rows("path", *lines))))
-    assert (source.classes, list(source.parts)) == (("bees", "test"), ["all"])
+    assert (source.classes, list(source.parts)) == (("bees", name), ["all"])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from striate.data.batches import Feed, evaluation_batches, training_batches
 from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.data.source import open_source
-from striate.deploy.bundle import FILES, Architecture, Bundle, Config, load_bundle, save_bundle
+from striate.deploy.bundle import FILES, WHITENING, Architecture, Bundle, Config, load_bundle, save_bundle
 from striate.experiment.wiring import prepare_data
 
 
@@ -378,3 +378,100 @@ def test_a_file_that_is_not_needed_is_refused(bundle, own):
     with pytest.raises(ConfigError, match="leave it out: this model is lenet5"):
         load_bundle(bundle, own[1])
     assert not own[0].with_name("run").exists()
+
+
+@pytest.fixture
+def white(tmp_path):
+    """A bundle that whitens, with pictures to try it on."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (300, 1, 28, 28), dtype=np.uint8))
+    preprocess = Preprocess(Picture(1, 28, 28, pad=2), (0.5,), (0.3,)).whitened(images, "zca", 0.1)
+    config = Config(
+        architecture=Architecture(name="lenet5", num_classes=3, in_channels=1, image_size=32),
+        preprocess=preprocess.as_dict(),
+        classes=("bar", "cross", "ring"),
+        data_fingerprint="0" * 64,
+        versions={},
+    )
+    save_bundle(tmp_path / "white", Bundle(striate.build("lenet5", num_classes=3), preprocess, config), "# card\n")
+    return tmp_path / "white", preprocess, images[:5]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_whitening_travels_with_its_bundle(white, packed, tmp_path):
+    folder, preprocess, images = white
+    assert {path.name for path in folder.iterdir()} == {*FILES, WHITENING, "SHA256SUMS"}
+    assert os.system(f"cd {folder} && sha256sum --check --quiet SHA256SUMS") == 0
+    place = Path(shutil.make_archive(tmp_path / "packed", "zip", folder)) if packed else folder
+    again = load_bundle(place).preprocess
+    assert torch.equal(again.to_input(images), preprocess.to_input(images))
+
+
+@pytest.mark.parametrize(
+    "change", ["missing", "unlisted", "flipped", "shape", "name", "type", "nan", "text", "too large"]
+)
+def test_a_whitening_that_does_not_fit_is_refused(white, change):
+    folder, preprocess, _ = white
+    path, tensors = folder / WHITENING, preprocess.tensors()
+    listed = (*FILES, WHITENING)
+    if change == "missing":
+        path.unlink()
+        listed = FILES
+    elif change == "unlisted":
+        listed = FILES
+    elif change == "flipped":
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        listed = None
+    elif change == "text":
+        path.write_text("no tensors")
+    elif change == "too-large":
+        config = json.loads((folder / "config.json").read_text())
+        config["preprocess"]["picture"] |= {"height": 128, "width": 128, "pad": 0}
+        config["architecture"]["image_size"] = 128
+        (folder / "config.json").write_text(json.dumps(config))
+    else:
+        bad = {
+            "shape": {"matrix": tensors["matrix"][:3].clone()},
+            "name": {"other": tensors["offset"].clone()},
+            "type": {"offset": tensors["offset"].float()},
+            "nan": {"offset": tensors["offset"] * float("nan")},
+        }[change]
+        save_file(tensors | bad, path)
+    if listed is not None:
+        (folder / "SHA256SUMS").write_text("".join(f"{digest(folder / name)}  {name}\n" for name in listed))
+    with pytest.raises(ModelFileError):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+def test_arrays_of_every_kind_are_predicted_or_told_what_to_do(tmp_path, kind):
+    config = Config(
+        architecture=Architecture(name="lenet5", num_classes=3, in_channels=1, image_size=32),
+        preprocess=Preprocess.plain(Picture(1, 32, 32, kind=kind)).as_dict(),
+        classes=("bar", "cross", "ring"),
+        data_fingerprint="0" * 64,
+        versions={},
+    )
+    save_bundle(
+        tmp_path / "m",
+        Bundle(striate.build("lenet5", num_classes=3), Preprocess.from_dict(config.preprocess), config),
+        "# card\n",
+    )
+    predictor = striate.load(tmp_path / "m")
+    grey = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    deep = grey.astype(np.uint16) * np.uint16(257)
+    assert predictor.predict(grey).top == predictor.predict(deep).top
+    for dtype in (np.float16, np.float32, np.float64):
+        if kind == "float32":
+            assert predictor.predict((grey / 255).astype(dtype)).top[0][1] == pytest.approx(
+                predictor.predict(grey).top[0][1], abs=1e-3
+            )
+        else:
+            with pytest.raises(DataError, match=r"uint8 or uint16 array .*got float\d+ \(32, 32\)"):
+                predictor.predict((grey / 255).astype(dtype))
+    with pytest.raises(DataError, match="of 1 channels, got 5"):
+        predictor.predict(np.zeros((32, 32, 5), np.uint8))
+    if kind == "float32":
+        with pytest.raises(DataError, match="finite number, got 1024 that are not"):
+            predictor.predict(np.full((32, 32), np.nan))

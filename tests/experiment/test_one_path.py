@@ -2,9 +2,10 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
-from tests.data.odd_pictures import odd_pictures
+from tests.data.odd_pictures import Odd, encoded, odd_pictures
 
 import striate
 from striate.data.augment import Augment
@@ -17,7 +18,8 @@ from striate.data.statistics import mean_std
 from striate.deploy.bundle import Architecture, Bundle, Config, save_bundle
 from striate.experiment import judge as judging
 
-ODD = odd_pictures()
+LARGE = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)  # decoded at a fraction of its size
+ODD = [*odd_pictures(), Odd("large.jpg", encoded(LARGE, "JPEG"), LARGE)]
 CHANNELS, KINDS, RESIZES = (1, 3, 4), ("uint8", "uint16", "float32"), ("squash", "crop", "letterbox")
 SQUARE = [(c, k, RESIZES[(i + j) % 3], "measured") for i, c in enumerate(CHANNELS) for j, k in enumerate(KINDS)]
 REST = [case for case in product(CHANNELS, KINDS, RESIZES, ("measured",)) if case not in SQUARE]

@@ -222,11 +222,21 @@ def parse(stream: Stream, name: str) -> ImageFile.ImageFile | str:
     except MemoryError:
         raise
     except Exception as error:
-        if found == "TIFF" and "unknown pixel mode" in str(error):
+        if found == "TIFF":  # one that Pillow has no mode for, or a damaged one: tifffile will tell
             return found
         raise damaged(name, error, f"not a picture (damaged {found} header)") from error
     check_size(image.width, image.height, name)
-    return image
+    return found if _misses_bands(image) else image
+
+
+def _misses_bands(image: ImageFile.ImageFile) -> bool:
+    """Whether a TIFF holds more than Pillow would give: bands beyond its mode's, or deep ones, each in its plane."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    samples, planar = image.tag_v2.get(277, 1), image.tag_v2.get(284, 1) == 2
+    if image.mode in ("P", "PA", "CMYK", "1") or samples == 1:
+        return False
+    return samples > len(image.getbands()) or (planar and max(image.tag_v2.get(258, (1,))) > 8)
 
 
 def _load(image: ImageFile.ImageFile, content: bytes, picture: Picture | None, name: str) -> Raster:

@@ -25,9 +25,7 @@ def npy_layout(stream: Stream, name: str) -> tuple[np.dtype, tuple[int, ...], bo
         shape, columns_first, dtype = readers[version](stream)
     except KeyError as error:
         raise DecodeFault(name, "format", f".npy of version {brief(error)} is not supported (1 or 2)") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # NumPy parses the header as Python literals, which can fail in many ways
+    except Exception as error:  # the header is parsed as Python, which fails in many ways; deep nesting: MemoryError
         raise DecodeFault(name, "damaged", "not an array (damaged .npy header)") from error
     if dtype.hasobject or kind_of(dtype) is None:
         reason = f"an array of {dtype}, and not of uint8, uint16 or floating point"

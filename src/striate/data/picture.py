@@ -4,7 +4,6 @@ decode -> fit -> to_input is the path of training, prediction and serving alike.
 """
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -47,10 +46,6 @@ class Picture:
             if not least <= value <= LARGEST:
                 fix = "a 28x28 grey picture is Picture(1, 28, 28)"
                 raise ConfigError("Picture", what, f"{least} to {LARGEST}", got=value, fix=fix)
-        for what, word, known in (("kind", self.kind, get_args(Kind)), ("resize", self.resize, get_args(Resize))):
-            if word not in known:
-                must = f"one of {', '.join(known)}"
-                raise ConfigError("Picture", what, must, got=repr(word), fix=f"{known[0]} is usual")
 
     @property
     def shape(self) -> tuple[int, int, int]:

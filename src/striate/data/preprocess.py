@@ -10,7 +10,7 @@ matrix (see `striate.data.whiten`); then the border is 0: a border that never ch
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from striate.base.errors import ConfigError
 from striate.data.front import Normalise, Whitened
-from striate.data.kinds import WHITE
+from striate.data.kinds import WHITE, Kind
 from striate.data.picture import Picture
+from striate.data.resize import Resize
 from striate.data.tensor_kinds import Images
 from striate.data.whiten import EPSILON, Method, Whiten, check, fit_whiten, restored
 
 LARGEST_NUMBER = 1e6
+WORDS: dict[str, tuple[str, ...]] = {"kind": get_args(Kind), "resize": get_args(Resize)}
 SMALLEST_STD = 1e-6  # a hundredth of the least that a different byte among 10^8 makes
 
 
@@ -157,10 +159,12 @@ class Preprocess:
         _check_keys("preprocess", entries, ("picture", "mean", "std"), ("whiten",))
         picture = entries["picture"]
         # The last two are not in files from before there were other kinds and other ways to resize.
-        _check_keys("preprocess.picture", picture, ("channels", "height", "width", "pad"), ("kind", "resize"))
+        _check_keys("preprocess.picture", picture, ("channels", "height", "width", "pad"), tuple(WORDS))
         for key, value in picture.items():
-            if key not in ("kind", "resize") and type(value) is not int:
+            if key not in WORDS and type(value) is not int:
                 raise _bad(f"preprocess.picture.{key}", "a whole number", value)
+            if key in WORDS and value not in WORDS[key]:
+                raise _bad(f"preprocess.picture.{key}", f"one of {', '.join(WORDS[key])}", repr(value))
         found = cls(Picture(**picture), _numbers("mean", entries["mean"]), _numbers("std", entries["std"]))
         if "whiten" in entries:
             _check_keys("preprocess.whiten", entries["whiten"], ("method", "epsilon"))

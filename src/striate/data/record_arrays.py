@@ -1,7 +1,7 @@
 """Signals (N, C, W), pictures (N, C, H, W) and volumes (N, C, D, H, W) as NumPy's arrays.
 
     FILE.npz          x and y, or x_train, y_train, x_test, y_test and, where wanted, x_val, y_val; class_names if any
-    FOLDER            x.npy and y.npy, mapped into memory, never read as a whole; class_names.npy if any
+    FOLDER            x.npy and y.npy, mapped into memory: a batch reads its own rows; class_names.npy if any
 
 x is of floats or whole numbers.  y is whole numbers or texts (N,) for classes, numbers (N,) or (N, K), or whole numbers
 (N, ...) for masks, of the size of x without its channels.  Where nothing is to be learnt besides x, y is not needed.

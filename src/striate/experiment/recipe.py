@@ -157,13 +157,14 @@ class Loss(Table):
     """Cross-entropy, and what is made of it for classes that are not alike.
 
     Args:
-        label_smoothing: share of the target spread evenly over all classes, in [0, 1) (arXiv:1512.00567, section 7).
+        label_smoothing: share of the target spread evenly over all classes, in [0, 1) (arXiv:1512.00567, section 7);
+            left out, 0.1 for colour pictures.
         class_weights: "none", "balanced" (pictures in all over classes times pictures of the class), or a number a
             class, in the order of their numbers.
         focal_gamma: >= 0; larger looks away from what is classified well already (arXiv:1708.02002), 0 is no.
     """
 
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     class_weights: Weights = "none"
     focal_gamma: float = Field(default=0.0, ge=0, le=100)
 
@@ -183,11 +184,11 @@ class Schedule(Table):
 
     Args:
         name: "cosine" falls to 0 at the end; "constant" stays.
-        warmup_epochs: the rise at the start, in epochs, may be a fraction.
+        warmup_epochs: the rise at the start, in epochs, may be a fraction; left out, 0.5, and a twentieth of many.
     """
 
     name: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: float = Field(default=0.5, ge=0, le=1_000_000)
+    warmup_epochs: float | None = Field(default=None, ge=0, le=1_000_000)
 
 
 class Execution(Table):

@@ -1,23 +1,30 @@
 """What a recipe leaves open is settled when its data are known; the run's recipe.toml holds what came of it.
 
-    epochs        20; for N < 1000 training pictures 20,000 / N, at most 150
-    batch_size    64; for N < 1000 training pictures 16
-    colour photographs of many sizes    flip, crop_scale 0.25, no shift
-    other colour pictures               flip, shift by an eighth of the side
-    grey pictures                       shift 2: they may be digits or letters, which a flip makes others
+With N training pictures:
 
-Few pictures need many passes and small steps between updates: with 200 photographs and batches of 64 an epoch is three
-updates.
+    epochs          25,000 / N, but 20 to 200: a small set is looked at more often
+    batch_size      the largest power of two up to N / 12, but 16 to 64: twelve updates an epoch at least
+    warmup_epochs   half an epoch, and of more than 20 epochs a twentieth
+
+    colour photographs of many sizes    flip, crop_scale 0.25, label_smoothing 0.1
+    other colour pictures               flip, shift by an eighth of the side, label_smoothing 0.1
+    grey pictures                       shift 2, no flip: they may be digits or letters, which a flip makes others
 """
+
+from typing import TypeVar
 
 from striate.data.picture import Picture
 from striate.data.samples import Source
-from striate.experiment.recipe import Augment, Recipe
+from striate.experiment.recipe import Recipe, Table
 
-FEW = 1000  # training pictures
-LOOKS = 20_000  # at training pictures, in a whole run on few
-EPOCHS, MOST_EPOCHS = 20, 150
-BATCH, SMALL_BATCH = 64, 16
+LOOKS = 25_000  # at training pictures, in a whole run on few
+LEAST_EPOCHS, MOST_EPOCHS = 20, 200
+UPDATES = 12  # an epoch
+SMALLEST_BATCH, LARGEST_BATCH = 16, 64
+WARMUP = 0.5  # epochs
+SMOOTHING = 0.1
+
+Filled = TypeVar("Filled", bound=Table)
 
 
 def settle(recipe: Recipe, source: Source, picture: Picture, count: int) -> Recipe:
@@ -29,22 +36,35 @@ def settle(recipe: Recipe, source: Source, picture: Picture, count: int) -> Reci
         picture: what the network is to see.
         count: training pictures.
     """
-    few = count < FEW
-    epochs = min(MOST_EPOCHS, max(EPOCHS, LOOKS // max(1, count))) if few else EPOCHS
+    epochs = recipe.epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, round(LOOKS / max(1, count))))
     return recipe.model_copy(
         update={
-            "epochs": recipe.epochs or epochs,
-            "batch_size": recipe.batch_size or (SMALL_BATCH if few else BATCH),
-            "augment": _augment(recipe.augment, source, picture),
+            "epochs": epochs,
+            "batch_size": recipe.batch_size or batch_size(count),
+            "augment": _filled(recipe.augment, _moves(source, picture)),
+            "loss": _filled(recipe.loss, {"label_smoothing": SMOOTHING if picture.channels == 3 else 0.0}),
+            "schedule": _filled(recipe.schedule, {"warmup_epochs": epochs / 20 if epochs > LEAST_EPOCHS else WARMUP}),
         }
     )
 
 
-def _augment(asked: Augment, source: Source, picture: Picture) -> Augment:
-    colour, photographs = picture.channels == 3, source.size is None
-    usual: dict[str, object] = {"shift": 2, "flip": False, "crop_scale": 1.0}
-    if colour:
-        usual = {"shift": picture.height // 8, "flip": True, "crop_scale": 1.0}
-    if colour and photographs:
-        usual = {"shift": 0, "flip": True, "crop_scale": 0.25}
-    return asked.model_copy(update={name: value for name, value in usual.items() if getattr(asked, name) is None})
+def batch_size(count: int) -> int:
+    """Pictures an update.
+
+    >>> [batch_size(count) for count in (10, 195, 500, 1294, 60_000)]
+    [16, 16, 32, 64, 64]
+    """
+    largest = 1 << max(0, (count // UPDATES).bit_length() - 1)
+    return min(LARGEST_BATCH, max(SMALLEST_BATCH, largest))
+
+
+def _moves(source: Source, picture: Picture) -> dict[str, object]:
+    if picture.channels != 3:
+        return {"shift": 2, "flip": False, "crop_scale": 1.0}
+    if source.size is None:
+        return {"shift": 0, "flip": True, "crop_scale": 0.25}
+    return {"shift": picture.height // 8, "flip": True, "crop_scale": 1.0}
+
+
+def _filled(table: Filled, usual: dict[str, object]) -> Filled:
+    return table.model_copy(update={name: value for name, value in usual.items() if getattr(table, name) is None})

@@ -184,7 +184,7 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
     model = plan.place(with_heads(chosen, network, recipe.seed))
     steps_per_epoch = ceil(len(dataset.train) / recipe.batch_size)
     total = recipe.epochs * steps_per_epoch
-    warmup = min(total, round(recipe.schedule.warmup_epochs * steps_per_epoch))
+    warmup = min(total, round((recipe.schedule.warmup_epochs or 0.0) * steps_per_epoch))
     optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
     return Wired(
         recipe=recipe,
@@ -274,5 +274,5 @@ def _loss(recipe: Recipe, chosen: Card, dataset: Dataset) -> Criterion:
     asked = recipe.loss
     counts = torch.bincount(dataset.train.labels, minlength=len(dataset.classes)).tolist()
     weights = class_weights(asked.class_weights, counts)
-    plain = class_loss(label_smoothing=asked.label_smoothing, weights=weights, focal_gamma=asked.focal_gamma)
+    plain = class_loss(label_smoothing=asked.label_smoothing or 0.0, weights=weights, focal_gamma=asked.focal_gamma)
     return chosen.loss(plain) if chosen.loss else plain
