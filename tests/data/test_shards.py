@@ -241,7 +241,7 @@ def test_channels_and_size_are_told_from_pictures_all_over_a_large_set(tmp_path,
     pack(tmp_path / "a.tar", *grey)
     source = open_shards(tmp_path)
     assert (source.channels, source.size) == (1, (6, 8))
-    assert source.notes == ("channels and size are those of every 4th picture; others are brought to them",)
+    assert source.notes == ("channels, kind and size are those of every 4th picture; others are brought to them",)
     pack(tmp_path / "b.tar", *[(name, png(1, (9, 9)) if name.endswith("png") else label) for name, label in grey])
     source = open_shards(tmp_path)
     assert (source.channels, source.size) == (3, None)

@@ -48,7 +48,7 @@ def test_pictures_come_in_the_order_asked_for_and_channels_last(samples):
     with Decoders(Picture(3, 10, 10), 2) as decoders:
         streamed = Streamed(samples, decoders)
         assert len(streamed) == 18
-        rows = torch.tensor([17, 0, 5, 5])
+        rows = np.array([17, 0, 5, 5])
         found = streamed.gather(rows)
         assert found.shape == (4, 3, 10, 10)
         assert found.is_contiguous(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ import typer
 
 from striate import __version__
 from striate.base.errors import Stopped, StriateError
+from striate.cli.data import app as data
 from striate.cli.evaluate import evaluate
 from striate.cli.inspect import inspect
 from striate.cli.predict import predict
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(data)
 
 
 def _version(asked: bool) -> bool:

@@ -22,12 +22,12 @@ from torch import Tensor
 from striate.base.random import Purpose, key, philox
 from striate.calculus.whitening import Axes
 from striate.data.augment import Augment, Draws, apply, draw, mix
-from striate.data.images import Part
 from striate.data.kinds import top_of
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.shard_order import shard_order
 from striate.data.split import Split
+from striate.data.tensor_kinds import Part
 
 SHARDS_MIXED = 4  # shards' worth of samples within which a sharded set is mixed
 

@@ -135,7 +135,15 @@ def decode(source: Path | bytes, name: str | None = None, picture: Picture | Non
     """
     name = name if name is not None else str(source) if isinstance(source, Path) else "picture"
     content = read_file(source, name) if isinstance(source, Path) else source
-    found = parse(io.BytesIO(content), name)
+    return unpack(parse(io.BytesIO(content), name), content, name, picture)
+
+
+def unpack(found: ImageFile.ImageFile | str, content: bytes, name: str, picture: Picture | None = None) -> Raster:
+    """Decode the pixels of a file of which `parse` has read the header.
+
+    Raises:
+        DecodeFault: as `decode`.
+    """
     try:
         if not isinstance(found, ImageFile.ImageFile):
             return array_raster(read_npy(content, name) if found == "NPY" else read_bands(content, name))
@@ -156,14 +164,22 @@ def header(source: Path | bytes, name: str | None = None) -> Header:
     """
     name = name if name is not None else str(source) if isinstance(source, Path) else "picture"
     with opened(source, name) if isinstance(source, Path) else io.BytesIO(source) as file:
-        image = parse(file, name)
-        if isinstance(image, ImageFile.ImageFile):
-            return Header(str(image.format), 1 if _is_grey(image) else 3, _stored_kind(image), _shown_size(image))
-        file.seek(0)
-        dtype, shape = npy_layout(file, name)[:2] if image == "NPY" else bands_layout(file, name)
-        kind = kind_of(dtype)
-        assert kind is not None
-        return Header(image, shape[2] if len(shape) == 3 else 1, kind, (shape[0], shape[1]))
+        return header_of(parse(file, name), file, name)
+
+
+def header_of(image: ImageFile.ImageFile | str, stream: Stream, name: str) -> Header:
+    """What `parse` found, in our words; before the pixels are loaded.
+
+    Raises:
+        DecodeFault: as `decode`, as far as the header shows it.
+    """
+    if isinstance(image, ImageFile.ImageFile):
+        return Header(str(image.format), 1 if _is_grey(image) else 3, _stored_kind(image), _shown_size(image))
+    stream.seek(0)
+    dtype, shape = npy_layout(stream, name)[:2] if image == "NPY" else bands_layout(stream, name)
+    kind = kind_of(dtype)
+    assert kind is not None
+    return Header(image, shape[2] if len(shape) == 3 else 1, kind, (shape[0], shape[1]))
 
 
 def pillow_raster(image: Image.Image, name: str = "picture") -> Raster:

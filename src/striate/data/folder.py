@@ -39,7 +39,7 @@ def open_folder(root: Path) -> Source:
         DataError: no class folders, a training class without pictures, an unclear layout, a class that training lacks.
     """
     aside = Aside()
-    table = root / TABLE if (root / TABLE).is_file() else _metadata(root)
+    table = root / TABLE if (root / TABLE).is_file() else metadata_table(root)
     if table:
         return open_table(table)
     at_root = Aside()
@@ -78,7 +78,12 @@ def _unlisted(table: Path, named: Mapping[str, Named], root: Path, aside: Aside)
     return [f"{len(rest)} pictures are not in {_relative(table, root)} and not used, first {first}"] if rest else []
 
 
-def _metadata(folder: Path) -> Path | None:
+def metadata_table(folder: Path) -> Path | None:
+    """The table that Hugging Face writes beside pictures, where there is one.
+
+    Raises:
+        DataError: there are two.
+    """
     found = [folder / name for name in METADATA if (folder / name).is_file()]
     if len(found) > 1:
         got = " and ".join(METADATA)
@@ -88,7 +93,7 @@ def _metadata(folder: Path) -> Path | None:
 
 def _part(root: Path, folder: Path, part: str, aside: Aside, notes: list[str]) -> Named:
     """The pictures of one part: by its own table where it has one, else by class folder."""
-    table = _metadata(folder)
+    table = metadata_table(folder)
     if table is None:
         return _class_folders(root, folder, part, aside, notes)
     parts = read_table(table)
@@ -124,7 +129,7 @@ def _part_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
             found[part] = folder
     only_parts = bool(folders) and len(found) == len(folders)
     train = found.get("train")
-    if not only_parts and not (train and (folders_in(train, Aside()) or _metadata(train))):
+    if not only_parts and not (train and (folders_in(train, Aside()) or metadata_table(train))):
         return {}
     if train is None:
         got = f"only {', '.join(folder.name for folder in folders)}"

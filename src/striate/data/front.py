@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.data.images import Images
+from striate.data.tensor_kinds import Images
 
 
 class Normalise(nn.Module):

@@ -37,16 +37,8 @@ def open_npz(path: Path) -> Source:
         DataError: damaged, keys missing, another dtype or shape, labels that disagree.
     """
     arrays = load_archive(path)
-    if "x" in arrays:
-        named = {"all": _part(path, arrays, "all", ("x", "y"))}
-    else:
-        keys = {SYNONYMS[key[2:]]: key[2:] for key in arrays if key.startswith("x_") and key[2:] in SYNONYMS}
-        if "train" not in keys:
-            got = ", ".join(arrays) or "nothing"
-            fix = "np.savez(file, x=pictures, y=class_numbers), or x_train=, y_train=, x_test=, y_test="
-            raise DataError(str(path), "the arrays", "x and y, or x_train, y_train and so on", got=got, fix=fix)
-        named = {part: _part(path, arrays, part, (f"x_{key}", f"y_{key}")) for part, key in keys.items()}
-    return _source(path.stem, path, named)
+    keys = keys_of_parts(path, arrays)
+    return _source(path.stem, path, {part: read_part(path, arrays, part, keys[part]) for part in keys})
 
 
 def open_npz_folder(root: Path) -> Source:
@@ -56,7 +48,9 @@ def open_npz_folder(root: Path) -> Source:
         DataError: as `open_npz`.
     """
     found = find_npz(root)
-    return _source(root.name, root, {part: _part(f, load_archive(f), part, ("x", "y")) for part, f in found.items()})
+    return _source(
+        root.name, root, {part: read_part(f, load_archive(f), part, ("x", "y")) for part, f in found.items()}
+    )
 
 
 def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
@@ -72,7 +66,28 @@ def _source(name: str, path: Path, named: dict[str, Named]) -> Source:
     return Source(name, str(path), classes, channels, (shape[0], shape[1]), parts, notes, kind)
 
 
-def _part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named:
+def keys_of_parts(path: Path, arrays: Arrays) -> dict[str, tuple[str, str]]:
+    """Part -> the keys of its pictures and of its labels.
+
+    Raises:
+        DataError: no training pictures.
+    """
+    if "x" in arrays:
+        return {"all": ("x", "y")}
+    keys = {SYNONYMS[key[2:]]: key[2:] for key in arrays if key.startswith("x_") and key[2:] in SYNONYMS}
+    if "train" not in keys:
+        got = ", ".join(arrays) or "nothing"
+        fix = "np.savez(file, x=pictures, y=class_numbers), or x_train=, y_train=, x_test=, y_test="
+        raise DataError(str(path), "the arrays", "x and y, or x_train, y_train and so on", got=got, fix=fix)
+    return {part: (f"x_{key}", f"y_{key}") for part, key in keys.items()}
+
+
+def read_part(path: Path, arrays: Arrays, part: str, keys: tuple[str, str]) -> Named:
+    """Pictures and classes of one part.
+
+    Raises:
+        DataError: keys missing, another dtype or shape, labels that disagree.
+    """
     for key in keys:
         if key not in arrays:
             raise DataError(

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from striate.base.errors import ConfigError
 from striate.data.front import Normalise, Whitened
-from striate.data.images import Images
 from striate.data.kinds import WHITE, Kind
 from striate.data.picture import Picture
 from striate.data.resize import Resize
+from striate.data.tensor_kinds import Images
 from striate.data.whiten import EPSILON, Method, Whiten, check, fit_whiten, restored
 
 LARGEST_NUMBER = 1e6

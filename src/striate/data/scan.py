@@ -58,13 +58,14 @@ def _pictures(folder: Path, aside: Aside, deep: bool) -> Iterator[Path]:
         elif entry.is_dir():
             if deep:
                 yield from _pictures(path, aside, deep)
-        elif path.suffix.lower() in FORMAT_OF_SUFFIX or (entry.is_file() and _begins_like_a_picture(path)):
+        elif path.suffix.lower() in FORMAT_OF_SUFFIX or (entry.is_file() and begins_like_a_picture(path)):
             yield path  # a fifo or device with a picture's name too: decoding refuses it and says so
         else:
             aside.strangers.append(path)
 
 
-def _begins_like_a_picture(path: Path) -> bool:
+def begins_like_a_picture(path: Path) -> bool:
+    """Whether the first bytes of a file are those of a picture, whatever its name says."""
     try:
         with path.open("rb") as file:
             return format_of(file.read(SNIFF_BYTES)) in PICTURES

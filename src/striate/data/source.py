@@ -10,7 +10,6 @@ from striate.data.cache_folder import cache_folder
 from striate.data.digits import open_digits
 from striate.data.fetch import Progress
 from striate.data.folder import KINDS, open_folder, open_table
-from striate.data.from_python import source_of
 from striate.data.hugging_face import is_saved, load_saved
 from striate.data.idx import find_idx, open_idx
 from striate.data.named import open_named
@@ -79,6 +78,8 @@ def whole_location(data: str) -> str:
 def _open_directory(root: Path, skip_bad: bool) -> Source:
     try:
         if is_saved(root):
+            from striate.data.from_python import source_of  # it loads torch
+
             return replace(source_of(load_saved(root), name=root.name), location=str(root))
         if find_idx(root):
             return open_idx(root)

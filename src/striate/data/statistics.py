@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from striate.calculus.moments import Moments, marginal_moments, merge, pixel_rows
-from striate.data.images import Images
 from striate.data.kinds import WHITE, Kind
+from striate.data.tensor_kinds import Images
 
 _NUMBERS = 1 << 24  # at a time: the widened copy stays small
 

@@ -10,6 +10,7 @@ pictures of one patient.
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -40,6 +41,12 @@ class Row(NamedTuple):
     group: str
 
 
+class RowError(DataError):
+    """A row that cannot be taken; `path` as it gives it, `kind` a short word: outside, no-class, no-split, no-group."""
+
+    kind = path = ""
+
+
 def read_table(table: Path) -> dict[str, Named]:
     """Read the rows, by part, each part in the order of its paths.
 
@@ -47,10 +54,7 @@ def read_table(table: Path) -> dict[str, Named]:
         DataError: no path column, two columns for one thing, a row without path, class or group, a split of another
             name, a path twice or outside the folder, no training rows.
     """
-    lines = list(_json_lines(table) if table.suffix.lower() == ".jsonl" else _csv_lines(table))
-    folders = {_part_of(cells) for _, cells in lines}
-    by_folder = "train" in folders and None not in folders
-    rows = sorted(_row(table, line, cells, by_folder) for line, cells in lines)
+    rows = sorted(_taken(table))
     for (path, *_), (following, *_) in pairwise(rows):
         if path == following:
             raise _bad(table, "every path", "there once", f"{path!r} twice", "remove one of the rows")
@@ -67,6 +71,43 @@ def _named(table: Path, rows: list[Row]) -> Named:
     groups = tuple(row.group for row in rows) if rows[0].group else None
     names = tuple(row.path for row in rows)
     return Named(items, codes.astype(np.int64), [str(name) for name in vocabulary], names, groups)
+
+
+def _taken(table: Path) -> Iterator[Row]:
+    for row in each_row(table):
+        if isinstance(row, RowError):
+            raise row
+        yield row
+
+
+def each_row(table: Path) -> Iterator[Row | RowError]:
+    """The rows in the order of the file; in place of one that cannot be taken, the error that says why.
+
+    Raises:
+        DataError: after the last row that can be read: no such columns, or from there on no table.
+    """
+    lines, fault = _lines(table)
+    folders = {_part_of(cells) for _, cells in lines}
+    by_folder = "train" in folders and None not in folders
+    for line, cells in lines:
+        try:
+            yield _row(table, line, cells, by_folder)
+        except RowError as error:
+            error.path = str(PurePosixPath(cells["path"])) if cells["path"] else ""
+            yield error
+    if fault is not None:
+        raise fault
+
+
+def _lines(table: Path) -> tuple[list[tuple[int, Cells]], DataError | None]:
+    """What can be read, and why no more can."""
+    lines: list[tuple[int, Cells]] = []
+    try:
+        for line in _json_lines(table) if table.suffix.lower() == ".jsonl" else _csv_lines(table):
+            lines.append(line)  # noqa: PERF402 - what came before an error is kept
+    except DataError as error:
+        return lines, error
+    return lines, None
 
 
 def _csv_lines(table: Path) -> Iterator[tuple[int, Cells]]:
@@ -134,10 +175,11 @@ def _row(table: Path, line: int, cells: Cells, by_folder: bool) -> Row:
     folders = pure.parts[1:-1] if by_folder else pure.parts[:-1]
     label = cells.get("class", folders[0] if folders else "")
     if not label:
-        raise _bad(table, f"the class in line {line}", "given", "none", "fill in the class column")
+        raise _row_error(table, "no-class", (f"the class in line {line}", "given", "none", "fill in the class column"))
     group = cells.get("group", "")
     if "group" in cells and not group:
-        raise _bad(table, f"the group in line {line}", "given", "none", "name it, also where it is a group of one")
+        fix = "name it, also where it is a group of one"
+        raise _row_error(table, "no-group", (f"the group in line {line}", "given", "none", fix))
     if "split" in cells:
         return Row(str(pure), label, part_named(table, line, cells["split"]), group)
     return Row(str(pure), label, (by_folder and _part_of(cells)) or "all", group)
@@ -150,10 +192,10 @@ def path_inside(table: Path, line: int, text: str) -> PurePosixPath:
         DataError: it leads elsewhere.
     """
     pure = PurePosixPath(text)
-    inside = text and not pure.is_absolute() and ".." not in pure.parts and "\0" not in text
-    if not inside or not (table.parent / pure).resolve().is_relative_to(table.parent.resolve()):
+    if not text or not _inside(table.parent, pure):
         what = f"the path in line {line}"
-        raise _bad(table, what, "inside the table's folder", repr(text), "give it relative to there")
+        fault = (what, "inside the table's folder", repr(text), "give it relative to there")
+        raise _row_error(table, "outside", fault)
     return pure
 
 
@@ -165,8 +207,23 @@ def part_named(table: Path, line: int, word: str) -> str:
     """
     part = SYNONYMS.get(word.strip().lower())
     if part is None:
-        raise _bad(table, f"the split in line {line}", "train, val or test", repr(word), "name one of the three")
+        fault = (f"the split in line {line}", "train, val or test", repr(word), "name one of the three")
+        raise _row_error(table, "no-split", fault)
     return part
+
+
+def _inside(root: Path, path: PurePosixPath) -> bool:
+    """Whether a path stays in the folder, also where links lead elsewhere or in circles."""
+    if path.is_absolute() or ".." in path.parts or "\0" in str(path):
+        return False
+    return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+
+
+def _row_error(table: Path, kind: str, fault: tuple[str, str, str, str]) -> RowError:
+    what, must, got, fix = fault
+    error = RowError(str(table), what, must, got=got, fix=fix)
+    error.kind = kind
+    return error
 
 
 def _bad(table: Path, what: str, must: str, got: str, fix: str) -> DataError:

@@ -22,10 +22,10 @@ from torch import Tensor
 from striate.base.errors import ConfigError
 from striate.calculus.moments import streamed
 from striate.calculus.whitening import pca_whitening, zca_whitening
-from striate.data.images import Images
 from striate.data.kinds import WHITE
 from striate.data.picture import Picture
 from striate.data.statistics import chunked
+from striate.data.tensor_kinds import Images
 
 Method = Literal["pca", "zca"]
 METHODS: tuple[Method, ...] = get_args(Method)

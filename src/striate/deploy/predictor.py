@@ -16,11 +16,11 @@ from striate.base.errors import ConfigError, DataError, ModelFileError
 from striate.base.files import shell_name
 from striate.data.decode import DecodeFault, Fault, decoded, pillow_raster, read_file
 from striate.data.formats import SUPPORTED
-from striate.data.images import Images
 from striate.data.kinds import Planes, kind_of
 from striate.data.picture import Picture as Wanted
 from striate.data.picture import fit
 from striate.data.scan import Aside, pictures_in
+from striate.data.tensor_kinds import Images
 from striate.deploy.bundle import Bundle, load_bundle
 
 Picture = Path | str | bytes | Image.Image | np.ndarray

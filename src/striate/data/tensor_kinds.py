@@ -1,4 +1,4 @@
-"""Shapes of batches of pictures of every kind."""
+"""The tensors that hold pictures of any kind; apart from `kinds`, so that looking at files does not load torch."""
 
 from jaxtyping import Float32, UInt8, UInt16
 from torch import Tensor
