@@ -1,4 +1,4 @@
-"""`striate data check|stats|show`."""
+"""`striate data check|stats|show|fetch`."""
 
 import json
 import re
@@ -99,6 +99,12 @@ def show(
         str | None, typer.Option("--input", metavar="CxHxW", help="A network's; left out: their own, or 128x128.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Which pictures: those that training with it meets first.")] = 0,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="As training changes them: the first pictures in four epochs.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value ...]", help="Of the recipe, with --augment.")
+    ] = None,
 ) -> None:
     """Draw pictures as a network would get them, with their classes, into one file.
 
@@ -106,7 +112,13 @@ def show(
     Examples:
       striate data show photos/
       striate data show photos/ --class ants --input 3x64x64 --out ants.png
+      striate data show photos/ --augment --count 6 augment.rotate=20 preprocess.image_size=96
     """  # noqa: D301 - \b is click's mark for text that is not rewrapped
+    if augment:
+        _show_augmented(data, out, count, {"--split": split, "--class": label, "--input": size}, seed, changes or [])
+        return
+    if changes:
+        raise ConfigError("data show", "argument", "left out without --augment", got=changes[0], fix="add --augment")
     from striate.data.doctor import show as pictures
     from striate.data.doctor.sheet import check_png, save_sheet
     from striate.data.picture import Picture
@@ -120,6 +132,47 @@ def show(
     save_sheet(drawn, out)
     typer.echo(shown(str(out)))
     _refuse(source.location, faults)
+
+
+def _show_augmented(
+    data: str, out: Path, count: int, others: dict[str, str | None], seed: int, changes: list[str]
+) -> None:
+    from striate.cli.progress import reading_bar
+    from striate.data.doctor.sheet import check_png, save_sheet
+    from striate.experiment.preview import preview
+    from striate.experiment.recipe import parse_override, read_recipe
+
+    for name, value in others.items():
+        if value is not None:
+            fix = "training takes all classes of its split, at preprocess.image_size"
+            raise ConfigError("data show", name, "left out with --augment", got=value, fix=fix)
+    check_png("data show", "--out", out)
+    recipe = read_recipe(None, [("data", data), ("seed", seed), *map(parse_override, changes)])
+    with reading_bar() as progress:
+        drawn = preview(recipe, count, progress)
+    save_sheet(drawn, out)
+    typer.echo(shown(str(out)))
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mnist, fashion-mnist, cifar10 or cifar100.")],
+) -> None:
+    """Download a named set into the cache folder, or check what is there; it is then at hand without a network.
+
+    $STRIATE_CACHE names the folder, else $XDG_CACHE_HOME/striate or ~/.cache/striate; $STRIATE_MIRROR a server to ask
+    first.  What was begun is continued, and every file's checksum is compared.
+
+    \b
+    Example:
+      striate data fetch mnist
+    """  # noqa: D301 - \b is click's mark for text that is not rewrapped
+    from striate.cli.progress import bytes_bar
+    from striate.data.fetch import fetch as download
+
+    with bytes_bar() as progress:
+        folder = download(name, progress)
+    typer.echo(shown(str(folder)))
 
 
 def _shape(text: str) -> tuple[int, int, int]:

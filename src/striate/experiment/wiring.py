@@ -175,7 +175,7 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         ConfigError: options that do not fit the data or the network.
     """
     picture, chosen = picture_of(recipe, source), card(recipe.model)
-    augment = _augment(recipe, picture)
+    augment = augment_of(recipe, picture)
     assert recipe.epochs is not None
     assert recipe.batch_size is not None
     asked = _asked(recipe, chosen, picture, len(dataset.classes))
@@ -192,7 +192,7 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         dataset=dataset,
         preprocess=_preprocess(recipe, picture, dataset),
         augment=augment,
-        axes=colour_axes(_part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
+        axes=colour_axes(part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
         architecture=_architecture(recipe, chosen, asked),
         plan=plan,
         network=network,
@@ -205,7 +205,7 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
     )
 
 
-def _augment(recipe: Recipe, picture: Picture) -> Augment:
+def augment_of(recipe: Recipe, picture: Picture) -> Augment:
     """The random changes, if they mean something for this picture."""
     augment = recipe.augment.changes()
     check(augment, picture.channels, top_of(picture.kind))
@@ -222,13 +222,13 @@ def _preprocess(recipe: Recipe, picture: Picture, dataset: Dataset) -> Preproces
         return plain
     if asked.mean is not None and asked.std is not None:
         return Preprocess(picture, asked.mean, asked.std)
-    normal = Preprocess(picture, *mean_std(_part_by_part(dataset)))
+    normal = Preprocess(picture, *mean_std(part_by_part(dataset)))
     if asked.normalise in ("pca", "zca"):
-        return normal.whitened(_part_by_part(dataset), asked.normalise)
+        return normal.whitened(part_by_part(dataset), asked.normalise)
     return normal
 
 
-def _part_by_part(dataset: Dataset) -> Iterator[Tensor]:
+def part_by_part(dataset: Dataset) -> Iterator[Tensor]:
     """The training pictures, some at a time."""
     for start in range(0, len(dataset.train), MEASURED_AT_ONCE):
         rows = np.arange(start, min(start + MEASURED_AT_ONCE, len(dataset.train)))

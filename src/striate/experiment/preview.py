@@ -1,0 +1,73 @@
+"""What a network will really see: pictures of the first epochs, augmented as the recipe says, as one sheet."""
+
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from striate.base.errors import ConfigError
+from striate.data.augment import colour_axes
+from striate.data.batches import Feed, training_batches
+from striate.data.dataset import Dataset
+from striate.data.doctor.sheet import sheet
+from striate.data.kinds import top_of
+from striate.data.preprocess import Preprocess
+from striate.data.source import open_source
+from striate.experiment.recipe import Recipe
+from striate.experiment.wiring import augment_of, part_by_part, picture_of, prepare_data, settled
+
+EPOCHS = 4  # in how many each picture is shown
+
+
+def preview(recipe: Recipe, count: int, reading: Callable[[int, int], None] | None = None) -> Image.Image:
+    """A sheet of `count` pictures, a row of four epochs each, before mean and deviation are taken away.
+
+    Args:
+        recipe: of the run to come; the network is not built.
+        count: how many different pictures.
+        reading: told of every picture that is decoded.
+
+    Raises:
+        StriateError: whatever is wrong with data or recipe.
+    """
+    if count < 1:
+        raise ConfigError("data show", "--count", ">= 1", got=count, fix="12 fill a sheet")
+    source = open_source(recipe.data, skip_bad=recipe.split.skip_bad)
+    recipe = settled(recipe, source)
+    dataset = prepare_data(recipe, source, reading)
+    picture, augment = picture_of(recipe, source), augment_of(recipe, picture_of(recipe, source))
+    feed = Feed(
+        split=dataset.train,
+        preprocess=Preprocess.plain(picture),
+        augment=augment,
+        seed=recipe.seed,
+        batch_size=min(count, len(dataset.train)),
+        num_classes=len(dataset.classes),
+        axes=colour_axes(part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
+    )
+    images, titles = [], []
+    for epoch in range(EPOCHS):
+        for inputs, targets in islice(training_batches(feed, epoch), 1):
+            images += [_bytes(x) for x in inputs]
+            titles += [_title(dataset, target) for target in targets]
+    dataset.close()
+    return sheet(images, titles)
+
+
+def _bytes(x: Tensor) -> np.ndarray:
+    """C H W of bytes; of other than three channels the first, of numbers without a range from least to greatest."""
+    shown = x if len(x) == 3 else x[:1]
+    if shown.min() < 0 or shown.max() > 1:
+        shown = (shown - shown.min()) / (shown.max() - shown.min())
+    return (255 * shown).round().to(torch.uint8).numpy()
+
+
+def _title(dataset: Dataset, target: Tensor) -> str:
+    """The class, or what of it is in a mixture."""
+    if not target.is_floating_point():
+        return dataset.classes[int(target)]
+    parts = [(float(share), name) for share, name in zip(target, dataset.classes, strict=True) if share > 0]
+    return " + ".join(f"{share:.0%} {name}" for share, name in sorted(parts, reverse=True))
