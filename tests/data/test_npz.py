@@ -3,7 +3,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from striate.base.errors import DataError
-from striate.data.dataset import prepare
 from striate.data.picture import Picture
 from striate.data.source import open_source
 
@@ -150,10 +149,10 @@ def test_an_archive_cut_short_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "uint16"), (">u2", "uint16"), (np.float64, "float32")])
-def test_16_bits_and_floats_are_taken_as_they_are(tmp_path, dtype, kind):
+def test_16_bits_and_floats_are_taken_as_they_are(tmp_path, dtype, kind, prepare_in_memory):
     source = saved(tmp_path, x=GREY.astype(dtype) * 3, y=Y)
     assert source.kind == kind
-    data = prepare(source, Picture(1, 6, 5, kind=kind), seed=0, validation_fraction=0.2, test_fraction=0.2)
+    data = prepare_in_memory(source, Picture(1, 6, 5, kind=kind), 0.2)
     row = int(data.train.names[0].split("/")[1])
     assert data.train.images.numpy().dtype == kind
     assert_array_equal(data.train.images[0, 0].numpy(), GREY[row].astype(kind) * 3)

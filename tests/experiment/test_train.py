@@ -1,6 +1,10 @@
+import json
+
+import numpy as np
 import pytest
 
-from striate.base.errors import ConfigError
+import striate
+from striate.base.errors import ConfigError, DataError
 from striate.experiment.recipe import Recipe
 from striate.experiment.train import check_trainable, start
 from striate.models.catalogue import MODELS
@@ -29,3 +33,29 @@ def test_every_other_network_may_be_trained_by_a_recipe():
     for name in MODELS:
         if name not in OTHERS:
             check_trainable(name)
+
+
+def test_a_program_trains_on_what_it_holds_as_on_the_same_from_a_file(shapes, recipe, tmp_path):
+    with np.load(shapes) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    plain = recipe.model_copy(update={"epochs": 1})
+    from_file = striate.train(plain, run=tmp_path / "file")
+    held = striate.train(plain, run=tmp_path / "held", data=(x, y))
+    assert held.test.accuracy == from_file.test.accuracy
+    assert json.loads((tmp_path / "held" / "data.json").read_text())["location"] == "python"
+
+
+def test_a_run_on_what_a_program_holds_is_resumed_with_it(shapes, recipe, tmp_path):
+    with np.load(shapes) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    events = start(recipe, run=tmp_path / "run", data=(x, y))
+    for _ in range(4):
+        next(events)
+    events.close()
+    with pytest.raises(DataError, match=r"given by the program that holds them, got none\.\n  Fix: give them again"):
+        striate.resume(tmp_path / "run")
+    other = x.copy()
+    other[0, 0, 0] ^= 255
+    with pytest.raises(DataError, match="other pictures or labels: 1 changed"):
+        striate.resume(tmp_path / "run", data=(other, y))
+    assert striate.resume(tmp_path / "run", data=(x, y)).epochs == recipe.epochs

@@ -103,7 +103,8 @@ def _shuffled(numbers: Samples, seed: int, epoch: int, draw: int = 0) -> Samples
     return numbers[np.argsort(words[0] << 32 | words[1], kind="stable")]
 
 
-def _order(feed: Feed, epoch: int) -> Samples:
+def epoch_samples(feed: Feed, epoch: int) -> Samples:
+    """The samples of an epoch in the order in which they come."""
     if feed.balanced:
         return balanced_order(feed.split.labels.numpy(), feed.seed, epoch)
     shards = feed.split.shards
@@ -130,18 +131,26 @@ def training_batches(feed: Feed, epoch: int, first: int = 0) -> Iterator[Batch]:
 
 
 def _training_batches(feed: Feed, epoch: int, first: int) -> Iterator[Batch]:
-    split, n = feed.split, len(feed.split)
-    order = _order(feed, epoch)
-    for start in range(first * feed.batch_size, n, feed.batch_size):
-        samples = order[start : start + feed.batch_size]
-        rows = samples % n
-        images, labels = split.pictures.gather(rows), split.labels[rows].to(feed.device)
-        if feed.augment.changes_nothing:
-            yield feed.preprocess.to_input(images.to(feed.device)), labels
-            continue
-        draws = draw(feed.augment, feed.seed, epoch, samples)
-        x = feed.preprocess.to_input(_augmented(feed, images.to(feed.device), draws))
-        yield mix(x, labels, draws, feed.num_classes) if feed.augment.mixes else (x, labels)
+    order = epoch_samples(feed, epoch)
+    for start in range(first * feed.batch_size, len(order), feed.batch_size):
+        yield batch_of(feed, epoch, order[start : start + feed.batch_size])
+
+
+def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
+    """The batch that these samples make in this epoch.
+
+    Args:
+        feed: what batches are made of.
+        epoch: counted from 0.
+        samples: positions in the split; plus k times its length for the k-th round of a sample that comes again.
+    """
+    rows = samples % len(feed.split)
+    images, labels = feed.split.pictures.gather(rows).to(feed.device), feed.split.labels[rows].to(feed.device)
+    if feed.augment.changes_nothing:
+        return feed.preprocess.to_input(images), labels
+    draws = draw(feed.augment, feed.seed, epoch, samples)
+    x = feed.preprocess.to_input(_augmented(feed, images, draws))
+    return mix(x, labels, draws, feed.num_classes) if feed.augment.mixes else (x, labels)
 
 
 def _augmented(feed: Feed, images: Part, draws: Draws) -> Shaped[Tensor, "B C H W"]:

@@ -1,7 +1,7 @@
-"""What a network will really see: pictures of the first epochs, augmented as the recipe says, as one sheet."""
+"""What a network will really see: pictures augmented as the recipe says, each as four epochs show it, on one sheet."""
 
 from collections.abc import Callable
-from itertools import islice
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from striate.base.errors import ConfigError
 from striate.data.augment import colour_axes
-from striate.data.batches import Feed, training_batches
+from striate.data.batches import Feed, batch_of, epoch_samples
 from striate.data.dataset import Dataset
 from striate.data.doctor.sheet import sheet
 from striate.data.kinds import top_of
@@ -23,7 +23,7 @@ EPOCHS = 4  # in how many each picture is shown
 
 
 def preview(recipe: Recipe, count: int, reading: Callable[[int, int], None] | None = None) -> Image.Image:
-    """A sheet of `count` pictures, a row of four epochs each, before mean and deviation are taken away.
+    """A sheet of `count` pictures, each in four epochs side by side, before mean and deviation are taken away.
 
     Args:
         recipe: of the run to come; the network is not built.
@@ -44,17 +44,16 @@ def preview(recipe: Recipe, count: int, reading: Callable[[int, int], None] | No
         preprocess=Preprocess.plain(picture),
         augment=augment,
         seed=recipe.seed,
-        batch_size=min(count, len(dataset.train)),
+        batch_size=count,
         num_classes=len(dataset.classes),
         axes=colour_axes(part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
     )
-    images, titles = [], []
-    for epoch in range(EPOCHS):
-        for inputs, targets in islice(training_batches(feed, epoch), 1):
-            images += [_bytes(x) for x in inputs]
-            titles += [_title(dataset, target) for target in targets]
-    dataset.close()
-    return sheet(images, titles)
+    with closing(dataset):
+        samples = epoch_samples(feed, 0)[:count]
+        batches = [batch_of(feed, epoch, samples) for epoch in range(EPOCHS)]
+    images = [_bytes(inputs[i]) for i in range(len(samples)) for inputs, _ in batches]
+    titles = [_title(dataset, targets[i]) for i in range(len(samples)) for _, targets in batches]
+    return sheet(images, titles, columns=2 * EPOCHS if len(samples) > 4 else EPOCHS)
 
 
 def _bytes(x: Tensor) -> np.ndarray:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from striate.base.errors import ConfigError, ModelFileError
+from striate.base.errors import ConfigError, DataError, ModelFileError
 from striate.base.files import locked
 from striate.base.operations import written
 from striate.data.dataset import SHOWN, Dataset
+from striate.data.from_python import source_of
 from striate.data.manifest import manifest
+from striate.data.samples import Source
 from striate.data.source import open_source, whole_location
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
@@ -33,11 +35,17 @@ PURPOSES: dict[Task, str] = {
     "segment": "tells the class of every pixel of pictures of shape {}",
     "reconstruct": "gives back pictures of shape {}",
 }
+FROM_PROGRAM = "python"  # where data lie that no path leads to
 Reading = Callable[[int, int], None]  # pictures decoded so far, and in all
 
 
 def start(
-    recipe: Recipe, *, run: Path | None = None, overwrite: bool = False, reading: Reading | None = None
+    recipe: Recipe,
+    *,
+    run: Path | None = None,
+    overwrite: bool = False,
+    data: object = None,
+    reading: Reading | None = None,
 ) -> Iterator[Event]:
     """Make a run, telling what happens.
 
@@ -45,23 +53,34 @@ def start(
         recipe: what to train on what.
         run: its folder; None picks a new one below runs/.
         overwrite: let `run` replace a run that is there.
+        data: what the program holds, see `striate.data.from_python`, in place of the recipe's.
         reading: told of every picture that is decoded.
 
     Raises:
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
-    recipe = _whole(recipe)
+    recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
     check_trainable(recipe.model)
     if run is not None:
         check_free(run, overwrite=overwrite)
     plan = make_plan(recipe.execution.device, recipe.execution.threads)
-    source = open_source(recipe.data, skip_bad=recipe.split.skip_bad)
+    source = _source(recipe, recipe.data, data)
     recipe = settled(recipe, source)
     with closing(prepare_data(recipe, source, reading)) as dataset:
         wired = wire(recipe, source, dataset, plan)
         folder = create(run, f"{source.name}-{title(recipe.model)}", overwrite=overwrite)
         yield from _begin(wired, folder)
+
+
+def _source(recipe: Recipe, location: str, data: object) -> Source:
+    """The data of a run: where they lie, or what the program holds."""
+    if data is not None:
+        return source_of(data, name=FROM_PROGRAM)
+    if location == FROM_PROGRAM:
+        fix = "give them again: striate.resume(run, data=...)"
+        raise DataError("data", "the data of this run", "given by the program that holds them", got="none", fix=fix)
+    return open_source(location, skip_bad=recipe.split.skip_bad)
 
 
 def _begin(wired: Wired, folder: RunFolder) -> Iterator[Event]:
@@ -99,11 +118,12 @@ def _same_file(folder: RunFolder, recipe: Recipe) -> None:
         )
 
 
-def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
+def go_on(path: Path, *, data: object = None, reading: Reading | None = None) -> Iterator[Event]:
     """Continue a run exactly where it stopped.
 
     Args:
         path: its folder.
+        data: what the program holds, for a run that was begun with such.
         reading: told of every picture that is decoded.
 
     Raises:
@@ -120,7 +140,7 @@ def go_on(path: Path, *, reading: Reading | None = None) -> Iterator[Event]:
             yield Finished(done)
             return
         _same_file(folder, recipe)
-        source = open_source(folder.data_location(recipe), skip_bad=recipe.split.skip_bad)
+        source = _source(recipe, folder.data_location(recipe), data)
         recipe = settled(recipe, source)
         plan = make_plan(recipe.execution.device, recipe.execution.threads or folder.threads())
         with closing(prepare_data(recipe, source, reading)) as dataset:
@@ -203,13 +223,15 @@ def _per_class(labels: list[int], classes: tuple[str, ...]) -> dict[str, int]:
     return {name: counts[number] for number, name in enumerate(classes)}
 
 
-def train(recipe: Recipe, *, run: str | Path | None = None, overwrite: bool = False) -> Outcome:
+def train(recipe: Recipe, *, run: str | Path | None = None, overwrite: bool = False, data: object = None) -> Outcome:
     """Train and return the finished run; progress goes to stderr.
 
     Args:
         recipe: what to train on what.
         run: the run's folder; None picks a new one below runs/.
         overwrite: let `run` replace a run that is there.
+        data: a torch Dataset of (picture, class), arrays (x, y), a Hugging Face dataset, or a dict of parts of these,
+            in place of the recipe's data.
 
     Raises:
         StriateError: whatever is wrong, with what to do.
@@ -217,15 +239,19 @@ def train(recipe: Recipe, *, run: str | Path | None = None, overwrite: bool = Fa
     """
     folder = Path(run) if run is not None else None
     with display() as shown:
-        return shown.drain(start(recipe, run=folder, overwrite=overwrite, reading=shown.reading))
+        return shown.drain(start(recipe, run=folder, overwrite=overwrite, data=data, reading=shown.reading))
 
 
-def resume(run: str | Path) -> Outcome:
+def resume(run: str | Path, *, data: object = None) -> Outcome:
     """Continue a run exactly where it stopped, and return it finished; progress goes to stderr.
+
+    Args:
+        run: its folder.
+        data: what the program holds, for a run that was begun with such.
 
     Raises:
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
     with display() as shown:
-        return shown.drain(go_on(Path(run), reading=shown.reading))
+        return shown.drain(go_on(Path(run), data=data, reading=shown.reading))

@@ -28,13 +28,14 @@ SOFTWARE = "Striate"  # the mark of our own files: only those are replaced
 Shown = UInt8[np.ndarray, "_ _ _"]  # C H W, each picture its own
 
 
-def sheet(images: Sequence[Shown], titles: Sequence[str]) -> Image.Image:
+def sheet(images: Sequence[Shown], titles: Sequence[str], columns: int | None = None) -> Image.Image:
     """Lay pictures out in rows, each with its title below.
 
     Args:
         images: uint8, of 1 or 3 channels, of any sizes; small ones are shown enlarged by a whole number, others as
             they are.
         titles: a line for each.
+        columns: how many stand in a row; None makes the sheet about one and a half times as wide as high.
 
     Raises:
         ConfigError: a picture has neither 1 nor 3 channels.
@@ -43,7 +44,7 @@ def sheet(images: Sequence[Shown], titles: Sequence[str]) -> Image.Image:
     assert len(images) > 0
     tiles = [_enlarged(image) for image in images]
     wide, high = (max(CELL, *(tile.size[axis] for tile in tiles)) for axis in (0, 1))
-    columns = min(len(tiles), max(1, math.ceil(math.sqrt(len(tiles) * 1.5))))
+    columns = min(len(tiles), columns or math.ceil(math.sqrt(len(tiles) * 1.5)))
     rows = math.ceil(len(tiles) / columns)
     whole = Image.new("RGB", (GAP + columns * (wide + GAP), GAP + rows * (high + LINE + GAP)), "white")
     draw, font = ImageDraw.Draw(whole), ImageFont.load_default(11)
