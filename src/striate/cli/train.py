@@ -17,7 +17,10 @@ def train(
         str | None, typer.Option(help="The network: a name such as lenet5, a text in the notation, or FILE.py:NAME.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="digits, a folder of class folders, a folder of IDX files, or an .npz.")
+        str | None,
+        typer.Option(
+            help="digits, mnist or another named set, a folder of class folders, a table, IDX files, an .npz, tar shards."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures an update.")] = None,
