@@ -425,7 +425,7 @@ def test_a_whitening_that_does_not_fit_is_refused(white, change):
         listed = None
     elif change == "text":
         path.write_text("no tensors")
-    elif change == "too-large":
+    elif change == "too large":
         config = json.loads((folder / "config.json").read_text())
         config["preprocess"]["picture"] |= {"height": 128, "width": 128, "pad": 0}
         config["architecture"]["image_size"] = 128

@@ -18,9 +18,7 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            help="digits, mnist or another named set, a folder of class folders, a table, IDX files, an .npz, tar shards."
-        ),
+        typer.Option(help="digits, mnist, a folder of class folders, a table, IDX files, an .npz, tar shards."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures an update.")] = None,
