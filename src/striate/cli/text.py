@@ -40,7 +40,7 @@ def summary(outcome: "Outcome") -> str:
         f"Next:\n"
         f"  {program()} predict {run} {picture}{own}\n"
         f"  {program()} evaluate {run}{own}\n"
-        f"  {program()} train {shell_name(outcome.path / 'recipe.toml')} epochs=40"
+        f"  {program()} train {shell_name(outcome.path / 'recipe.toml')} epochs={2 * outcome.epochs}"
     )
 
 
