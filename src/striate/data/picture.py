@@ -63,21 +63,22 @@ def fit(image: Raster | Image.Image | np.ndarray, picture: Picture) -> Planes:
         image: what `decode` gives, an array H W or H W C, or a Pillow image of mode L or RGB.
         picture: what to bring it to; its border is not added here.
 
+    Returns:
+        C h w in memory of its own, channels last, as Pillow gives them and batches hold them.
+
     Raises:
         DataError: the kind, the channel count or the array's type cannot be converted.
     """
     raster = _raster(image)
     pixels = to_channels(to_kind(raster.pixels, picture.kind), raster.layers, picture.channels)
     place = placement(raster.size, (picture.height, picture.width), picture.resize)
-    planes = resample(pixels, _within(raster, place.window), place.size)
-    if len(planes) < picture.channels:
-        planes = np.repeat(planes, picture.channels, axis=0)
-    if place.size == (picture.height, picture.width):
-        return np.ascontiguousarray(planes)
-    whole = np.full(picture.shape, FILL, dtype=planes.dtype)
+    fitted = resample(pixels, _within(raster, place.window), place.size)
+    whole = np.empty((picture.height, picture.width, picture.channels), dtype=fitted.dtype)
     (top, left), (h, w) = place.corner, place.size
-    whole[:, top : top + h, left : left + w] = planes
-    return whole
+    if place.size != (picture.height, picture.width):
+        whole.fill(FILL)
+    whole[top : top + h, left : left + w] = fitted  # one channel goes into all of them
+    return whole.transpose(2, 0, 1)
 
 
 def _raster(image: Raster | Image.Image | np.ndarray) -> Raster:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from striate.data.kinds import Pixels, Planes
+from striate.data.kinds import Pixels, Resampled
 from striate.data.raster import Box
 
 Resize = Literal["squash", "crop", "letterbox"]
@@ -61,23 +61,25 @@ def _proportion(side: int, new: int, old: int) -> int:
     return max(1, (2 * side * new + old) // (2 * old))
 
 
-def resample(pixels: Pixels, box: Box, size: tuple[int, int]) -> Planes:
+def resample(pixels: Pixels, box: Box, size: tuple[int, int]) -> Resampled:
     """What lies in a box of an array, at another size.
 
     Args:
         pixels: H W C.
         box: left, top, right, bottom in the array's pixels; the filter sees what lies beyond its edges, too.
         size: (height, width) in pixels.
+
+    Returns:
+        h w C; the given pixels themselves where nothing changes.
     """
-    height, width = pixels.shape[:2]
+    height, width, C = pixels.shape
     if size == (height, width) and box == (0, 0, width, height):
-        return pixels.transpose(2, 0, 1)
-    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.asarray(_resized(pixels, box, size)).transpose(2, 0, 1)
-    planes = pixels.transpose(2, 0, 1)
+        return pixels
+    if pixels.dtype == np.uint8 and C == 3:
+        return np.asarray(_resized(pixels, box, size))
     if pixels.dtype == np.uint8:
-        return np.stack([np.asarray(_resized(plane, box, size)) for plane in planes])
-    found = np.stack([np.asarray(_resized(plane.astype(np.float32), box, size)) for plane in planes])
+        return np.dstack([np.asarray(_resized(pixels[..., c], box, size)) for c in range(C)])
+    found = np.dstack([np.asarray(_resized(pixels[..., c].astype(np.float32), box, size)) for c in range(C)])
     return found if pixels.dtype == np.float32 else np.rint(found).clip(0, 65_535).astype(np.uint16)
 
 
