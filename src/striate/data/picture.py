@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
-from striate.data.kinds import Kind, Planes
+from striate.data.kinds import Converted, Kind, Planes
 from striate.data.raster import Box, Raster, array_raster, to_channels, to_kind
 from striate.data.resize import FILL, Resize, placement, resample
 
@@ -70,9 +70,8 @@ def fit(image: Raster | Image.Image | np.ndarray, picture: Picture) -> Planes:
         DataError: the kind, the channel count or the array's type cannot be converted.
     """
     raster = _raster(image)
-    pixels = to_channels(to_kind(raster.pixels, picture.kind), raster.layers, picture.channels)
     place = placement(raster.size, (picture.height, picture.width), picture.resize)
-    fitted = resample(pixels, _within(raster, place.window), place.size)
+    fitted = resample(_converted(raster, picture), _within(raster, place.window), place.size)
     whole = np.empty((picture.height, picture.width, picture.channels), dtype=fitted.dtype)
     (top, left), (h, w) = place.corner, place.size
     if place.size != (picture.height, picture.width):
@@ -89,8 +88,15 @@ def _raster(image: Raster | Image.Image | np.ndarray) -> Raster:
     if image.mode not in ("L", "RGB"):
         fix = "decode it with striate.data.decode.decode"
         raise DataError("fit", "the image", "of mode L or RGB", got=image.mode, fix=fix)
-    pixels = np.asarray(image)
-    return Raster.whole(pixels if pixels.ndim == 3 else pixels[..., None], "colour")
+    return Raster.whole(image, "colour")
+
+
+def _converted(raster: Raster, picture: Picture) -> Converted | Image.Image:
+    """Pixels of the picture's kind and channels, a single channel for three apart; Pillow's image where it is both."""
+    stored = raster.stored
+    if isinstance(stored, Image.Image) and picture.kind == "uint8" and picture.channels in (len(stored.getbands()), 3):
+        return stored
+    return to_channels(to_kind(raster.pixels, picture.kind), raster.layers, picture.channels)
 
 
 def _within(raster: Raster, window: Box) -> Box:
