@@ -26,8 +26,10 @@ from torch.nn import functional as F
 
 from peers import AT_ONCE, EXAMPLE, LR, MEAN, MOMENTUM, MORE, STD, Contestant, Peer
 from striate.data.augment import Augment
-from striate.data.batches import evaluation_batches, training_batches
+from striate.data.batches import Feed, evaluation_batches, training_batches
+from striate.data.items import ArrayItems
 from striate.data.picture import Picture
+from striate.data.pictures import Held
 from striate.data.preprocess import Preprocess
 from striate.data.samples import Samples
 from striate.data.source import open_source
@@ -47,11 +49,11 @@ def striate_engine(split: Split, batch_size: int) -> Contestant:
     model = plan.place(build("lenet5"))
     state = TrainState(model=model, optimizer=sgd(model, LR, MOMENTUM, 0.0), seed=0)
     preprocess = Preprocess(Picture(1, 28, 28, pad=2), (MEAN,), (STD,))
+    feed = Feed(split, preprocess, Augment(), seed=0, batch_size=batch_size, num_classes=10)
     epochs = iter(range(1000))
 
     def epoch() -> None:
-        batches = training_batches(split, preprocess, Augment(), seed=0, epoch=next(epochs), batch_size=batch_size)
-        for _ in fit(state, batches, loss_fn=F.cross_entropy, lr_at=lambda _: LR):
+        for _ in fit(state, training_batches(feed, next(epochs)), loss_fn=F.cross_entropy, lr_at=lambda _: LR):
             pass
 
     @torch.inference_mode()
@@ -108,8 +110,9 @@ def installed(peers: tuple[Peer, ...]) -> list[Peer]:
 
 def first(samples: Samples, count: int) -> Split:
     """The first pictures of a part."""
-    images, labels = samples.items[:count].copy(), samples.labels[:count].copy()
-    return Split(torch.from_numpy(images)[:, None], torch.from_numpy(labels), samples.names[:count])
+    assert isinstance(samples.items, ArrayItems)
+    images, labels = samples.items.array[:count, ..., None].copy(), samples.labels[:count].copy()
+    return Split(Held(images), torch.from_numpy(labels), samples.names[:count])
 
 
 def heading() -> str:

@@ -72,7 +72,7 @@ def striate(folder: Path) -> Epochs:
 
         def first() -> Iterator[Batch]:
             nonlocal feed
-            wanted = Wanted(picture, stored, Shares(0, 0), 0, False, Storage("disk", Path(cache), 10**10))
+            wanted = Wanted(picture, stored, Shares(0.0, 0.0), 0, False, Storage("disk", Path(cache), 10**10))
             data = prepare(in_one_part(open_source(str(folder))), wanted)
             augment = Augment(shift=(STORED - SIZE) // 2, flip=True)
             feed = Feed(data.train, Preprocess(picture, MEAN, STD), augment, 0, BATCH, len(data.classes))
