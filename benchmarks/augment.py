@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from striate.data.augment import Augment, apply, draw
 from striate.data.picture import Picture
+from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -104,7 +105,7 @@ def striate(task: Task, pixels: np.ndarray) -> Pass:
     epochs = iter(range(1000))
     preprocess = Preprocess(Picture(3, task.size, task.size), MEAN, STD)
 
-    def one_pass() -> Iterator[Tensor]:
+    def made() -> Iterator[Tensor]:
         epoch = next(epochs)
         order = torch.randperm(len(images))
         draws = draw(task.augment, 0, epoch, np.arange(len(images), dtype=np.int64))
@@ -112,7 +113,7 @@ def striate(task: Task, pixels: np.ndarray) -> Pass:
             batch = images.index_select(0, samples).permute(0, 3, 1, 2)
             yield network_input(apply(batch, draws[samples], size=(task.size, task.size)), preprocess)
 
-    return one_pass
+    return lambda: prefetched(made())  # by one core, as training has them made
 
 
 def network_input(images: Tensor, preprocess: Preprocess) -> Tensor:

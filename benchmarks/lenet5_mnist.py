@@ -53,8 +53,7 @@ def striate_engine(split: Split, batch_size: int) -> Contestant:
     epochs = iter(range(1000))
 
     def epoch() -> None:
-        batches = training_batches(feed, next(epochs))
-        for _ in fit(state, batches, loss_fn=F.cross_entropy, lr_at=lambda _: LR):
+        for _ in fit(state, training_batches(feed, next(epochs)), loss_fn=F.cross_entropy, lr_at=lambda _: LR):
             pass
 
     @torch.inference_mode()
@@ -112,7 +111,7 @@ def installed(peers: tuple[Peer, ...]) -> list[Peer]:
 def first(samples: Samples, count: int) -> Split:
     """The first pictures of a part."""
     assert isinstance(samples.items, ArrayItems)
-    images, labels = samples.items.array[:count, :, :, None].copy(), samples.labels[:count].copy()
+    images, labels = samples.items.array[:count, ..., None].copy(), samples.labels[:count].copy()
     return Split(Held(images), torch.from_numpy(labels), samples.names[:count])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 ROW = re.compile(
@@ -96,3 +97,42 @@ def test_the_contestants_of_the_augmentation_benchmark_make_the_same_kind_of_bat
         if "jitter" not in task.name:  # one colour stays one colour
             inside = [batch[:, :, task.size // 2, task.size // 2] for batch in batches]
             np.testing.assert_allclose(*inside, atol=1e-4)
+
+
+def test_the_photographs_benchmark_prints_how_many_times_the_dataloader_s_speed_striate_has(tmp_path):
+    draw = np.random.default_rng(0)
+    for number in range(40):
+        folder = tmp_path / ("ants", "bees")[number % 2]
+        folder.mkdir(exist_ok=True)
+        pixels = draw.integers(0, 256, (300, 280, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "photographs.py"), str(tmp_path), "--rounds", "1", "--later", "1"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "40 photographs, batches of 32, rounds: 1, later epochs: 1" in done.stdout
+    row = re.compile(r"^  (.+?) +([\d,]+) photographs/s +\S+ s \(.+?\) +x (\S+) \((\S+) to (\S+)\)$", re.M)
+    for epochs in re.split("^(?:first epoch|later epochs)$", done.stdout, flags=re.M)[1:]:
+        found = {name: (float(rate.replace(",", "")), float(ratio)) for name, rate, ratio, *_ in row.findall(epochs)}
+        assert list(found) == ["Striate", "Pillow, DataLoader, 2 workers"]
+        for rate, ratio in found.values():
+            assert ratio == pytest.approx(rate / found["Pillow, DataLoader, 2 workers"][0], rel=0.05, abs=0.02)
+
+
+def test_the_contestants_of_the_photographs_benchmark_make_the_same_kind_of_batch(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    benchmark = importlib.import_module("photographs")
+    for name, grey in (("ants", 60), ("bees", 200)):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (300, 280), (grey, grey, grey)).save(tmp_path / name / "one.png")
+    samples = benchmark.in_one_part(benchmark.open_source(str(tmp_path))).parts["all"]
+    for epochs in (benchmark.striate(tmp_path), iter([lambda: benchmark.Photographs(samples)])):
+        found = [(x.reshape(-1, 3, 224, 224), np.atleast_1d(y)) for x, y in next(epochs)()]
+        inputs, labels = (np.concatenate([pair[i] for pair in found]) for i in range(2))
+        for x, label in zip(inputs, labels, strict=True):
+            wanted = ((60, 200)[label] / 255 - np.array(benchmark.MEAN)) / np.array(benchmark.STD)
+            np.testing.assert_allclose(x, np.broadcast_to(wanted[:, None, None], x.shape), atol=1e-5)

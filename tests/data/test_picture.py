@@ -57,9 +57,10 @@ def test_an_array_and_its_pillow_image_give_the_same_bytes():
     assert_array_equal(fit(RGB, Picture(1, 9, 9)), fit(Image.fromarray(RGB), Picture(1, 9, 9)))
 
 
-def test_the_result_is_its_own_contiguous_bytes():
+def test_the_result_is_its_own_bytes_with_channels_last():
     found = fit(Image.fromarray(RGB), Picture(3, 20, 30))
-    assert found.flags["C_CONTIGUOUS"]
+    assert found.transpose(1, 2, 0).flags["C_CONTIGUOUS"]
+    assert found.flags.writeable
     assert found.shape == (3, 20, 30)
     assert found.dtype == np.uint8
 

@@ -2,6 +2,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from striate.data.prefetch import prefetched
 
@@ -58,3 +59,13 @@ def test_a_reader_who_stops_early_leaves_no_thread():
     assert makers()
     items.close()
     assert makers() == []
+
+
+def test_the_making_takes_one_core_and_the_reader_keeps_its_own():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert list(prefetched(torch.get_num_threads() for _ in range(3))) == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

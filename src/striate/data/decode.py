@@ -53,7 +53,7 @@ from striate.data.formats import SNIFF_BYTES, SUPPORTED, format_of
 from striate.data.kinds import Kind, Planes, kind_of
 from striate.data.npy import npy_layout, read_npy
 from striate.data.picture import Picture, fit
-from striate.data.raster import Box, Layers, Raster, array_raster
+from striate.data.raster import Box, Layers, Raster, array_of, array_raster, size_of
 from striate.data.resize import placement
 from striate.data.tiff_bands import bands_layout, read_bands
 
@@ -189,8 +189,8 @@ def pillow_raster(image: Image.Image, name: str = "picture") -> Raster:
         DecodeFault: grey values that do not fit 16 bits.
     """
     image.load()
-    pixels, layers = _pixels(image, name)
-    return _upright(image, pixels, layers, None)
+    stored, layers = _pixels(image, name)
+    return _upright(image, array_of(stored), layers, None)  # a copy: the image is the caller's
 
 
 def parse(stream: Stream, name: str) -> ImageFile.ImageFile | str:
@@ -241,6 +241,7 @@ def _misses_bands(image: ImageFile.ImageFile) -> bool:
 
 def _load(image: ImageFile.ImageFile, content: bytes, picture: Picture | None, name: str) -> Raster:
     size, box, raw = _shown_size(image), None, _raw_mode(image)
+    stored: np.ndarray | Image.Image
     layers: Layers
     if picture is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
         box = _draft(image, size, picture)
@@ -249,13 +250,13 @@ def _load(image: ImageFile.ImageFile, content: bytes, picture: Picture | None, n
     image.load()
     if raw == _GREY_ALPHA:
         fine = np.asarray(image).astype(np.uint16)
-        pixels, layers = fine[..., 0::2] << 8 | fine[..., 1::2], "alpha"
+        stored, layers = fine[..., 0::2] << 8 | fine[..., 1::2], "alpha"
     elif raw in _OTHER_BYTE:
-        pixels, layers = _sixteen_bit_colour(image, content, _OTHER_BYTE[raw])
+        stored, layers = _sixteen_bit_colour(image, content, _OTHER_BYTE[raw])
     else:
-        pixels, layers = _pixels(image, name)
-    raster = _upright(image, pixels, layers, box)
-    return raster if box is None else Raster(raster.pixels, layers, size, raster.box)
+        stored, layers = _pixels(image, name)
+    raster = _upright(image, stored, layers, box)
+    return raster if box is None else Raster(raster.stored, layers, size, raster.box)
 
 
 def _draft(image: JpegImagePlugin.JpegImageFile, size: tuple[int, int], picture: Picture) -> Box | None:
@@ -304,8 +305,8 @@ def _sixteen_bit_colour(high: ImageFile.ImageFile, content: bytes, raw: str) -> 
     return pixels, "alpha" if pixels.shape[2] == 4 else "colour"
 
 
-def _pixels(image: Image.Image, name: str) -> tuple[np.ndarray, Layers]:
-    """H W C of a loaded image as it was stored, and what the channels are."""
+def _pixels(image: Image.Image, name: str) -> tuple[np.ndarray | Image.Image, Layers]:
+    """A loaded image as it was stored, H W C or itself, and what the channels are."""
     if image.mode in _SIXTEEN_BIT:
         return _sixteen_bit_grey(image, name)
     if image.mode == "F":
@@ -314,8 +315,7 @@ def _pixels(image: Image.Image, name: str) -> tuple[np.ndarray, Layers]:
     if image.has_transparency_data:
         return np.asarray(image.convert("LA" if grey else "RGBA")), "alpha"
     target = "L" if grey else "RGB"
-    pixels = np.asarray(image if image.mode == target else image.convert(target))
-    return (pixels[..., None] if grey else pixels), "colour"
+    return (image if image.mode == target else image.convert(target)), "colour"
 
 
 def _sixteen_bit_grey(image: Image.Image, name: str) -> tuple[np.ndarray, Layers]:
@@ -348,15 +348,17 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _upright(image: Image.Image, pixels: np.ndarray, layers: Layers, box: Box | None) -> Raster:
-    """Turn the stored pixels, and the box of the image in them, as the EXIF orientation says."""
+def _upright(image: Image.Image, stored: np.ndarray | Image.Image, layers: Layers, box: Box | None) -> Raster:
+    """Turn what was stored, and the box of the image in it, as the EXIF orientation says."""
     turn = _orientation(image)
-    if turn in _TRANSPOSED:
-        pixels = pixels.transpose(1, 0, 2)
-    pixels = pixels[:: -1 if turn in _FROM_BELOW else 1, :: -1 if turn in _FROM_RIGHT else 1]
+    if turn in (*_FROM_RIGHT, *_FROM_BELOW, *_TRANSPOSED):
+        pixels = array_of(stored)
+        if turn in _TRANSPOSED:
+            pixels = pixels.transpose(1, 0, 2)
+        stored = pixels[:: -1 if turn in _FROM_BELOW else 1, :: -1 if turn in _FROM_RIGHT else 1]
     if box is None:
-        return Raster.whole(pixels, layers)
-    height, width = pixels.shape[:2]
+        return Raster.whole(stored, layers)
+    height, width = size_of(stored)
     across, down = box[2:] if turn not in _TRANSPOSED else box[:1:-1]
     left, top = width - across if turn in _FROM_RIGHT else 0, height - down if turn in _FROM_BELOW else 0
-    return Raster(pixels, layers, (height, width), (left, top, left + across, top + down))
+    return Raster(stored, layers, (height, width), (left, top, left + across, top + down))

@@ -17,6 +17,7 @@ WHITE: dict[Kind, int] = {"uint8": 255, "uint16": 65_535, "float32": 1}
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
 Converted = UInt8[np.ndarray, "H W D"] | UInt16[np.ndarray, "H W D"] | Float32[np.ndarray, "H W D"]
+Resampled = UInt8[np.ndarray, "h w C"] | UInt16[np.ndarray, "h w C"] | Float32[np.ndarray, "h w C"]
 Planes = UInt8[np.ndarray, "C h w"] | UInt16[np.ndarray, "C h w"] | Float32[np.ndarray, "C h w"]
 
 

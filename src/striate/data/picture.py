@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
-from striate.data.kinds import Kind, Planes
+from striate.data.kinds import Converted, Kind, Planes
 from striate.data.raster import Box, Raster, array_raster, to_channels, to_kind
 from striate.data.resize import FILL, Resize, placement, resample
 
@@ -63,21 +63,21 @@ def fit(image: Raster | Image.Image | np.ndarray, picture: Picture) -> Planes:
         image: what `decode` gives, an array H W or H W C, or a Pillow image of mode L or RGB.
         picture: what to bring it to; its border is not added here.
 
+    Returns:
+        C h w in memory of its own, channels last, as Pillow gives them and batches hold them.
+
     Raises:
         DataError: the kind, the channel count or the array's type cannot be converted.
     """
     raster = _raster(image)
-    pixels = to_channels(to_kind(raster.pixels, picture.kind), raster.layers, picture.channels)
     place = placement(raster.size, (picture.height, picture.width), picture.resize)
-    planes = resample(pixels, _within(raster, place.window), place.size)
-    if len(planes) < picture.channels:
-        planes = np.repeat(planes, picture.channels, axis=0)
-    if place.size == (picture.height, picture.width):
-        return np.ascontiguousarray(planes)
-    whole = np.full(picture.shape, FILL, dtype=planes.dtype)
+    fitted = resample(_converted(raster, picture), _within(raster, place.window), place.size)
+    whole = np.empty((picture.height, picture.width, picture.channels), dtype=fitted.dtype)
     (top, left), (h, w) = place.corner, place.size
-    whole[:, top : top + h, left : left + w] = planes
-    return whole
+    if place.size != (picture.height, picture.width):
+        whole.fill(FILL)
+    whole[top : top + h, left : left + w] = fitted  # one channel goes into all of them
+    return whole.transpose(2, 0, 1)
 
 
 def _raster(image: Raster | Image.Image | np.ndarray) -> Raster:
@@ -88,8 +88,15 @@ def _raster(image: Raster | Image.Image | np.ndarray) -> Raster:
     if image.mode not in ("L", "RGB"):
         fix = "decode it with striate.data.decode.decode"
         raise DataError("fit", "the image", "of mode L or RGB", got=image.mode, fix=fix)
-    pixels = np.asarray(image)
-    return Raster.whole(pixels if pixels.ndim == 3 else pixels[..., None], "colour")
+    return Raster.whole(image, "colour")
+
+
+def _converted(raster: Raster, picture: Picture) -> Converted | Image.Image:
+    """Pixels of the picture's kind and channels, a single channel for three apart; Pillow's image where it is both."""
+    stored = raster.stored
+    if isinstance(stored, Image.Image) and picture.kind == "uint8" and picture.channels in (len(stored.getbands()), 3):
+        return stored
+    return to_channels(to_kind(raster.pixels, picture.kind), raster.layers, picture.channels)
 
 
 def _within(raster: Raster, window: Box) -> Box:

@@ -37,23 +37,39 @@ class Raster:
     """Pixels as they were stored, upright.
 
     Args:
-        pixels: H W C.
+        stored: H W C, or a Pillow image of mode L or RGB that nobody changes: Pillow resizes that without a copy.
         layers: "colour" is grey or RGB, opaque; "alpha" the same with its alpha behind; "bands" an array, of which
             only the number of channels is known.
         size: (height, width) of the whole image; larger than the array if it was decoded at a fraction of its size.
         box: left, top, right, bottom of the image in the array, whose last row and column may lie half outside.
     """
 
-    pixels: Pixels
+    stored: Pixels | Image.Image
     layers: Layers
     size: tuple[int, int]
     box: Box
 
     @classmethod
-    def whole(cls, pixels: Pixels, layers: Layers) -> "Raster":
+    def whole(cls, stored: Pixels | Image.Image, layers: Layers) -> "Raster":
         """An image at its own size."""
-        height, width = pixels.shape[:2]
-        return cls(pixels, layers, (height, width), (0, 0, width, height))
+        height, width = size_of(stored)
+        return cls(stored, layers, (height, width), (0, 0, width, height))
+
+    @property
+    def pixels(self) -> Pixels:
+        """H W C."""
+        return array_of(self.stored)
+
+
+def size_of(stored: Pixels | Image.Image) -> tuple[int, int]:
+    """(height, width) in pixels."""
+    return stored.size[::-1] if isinstance(stored, Image.Image) else stored.shape[:2]
+
+
+def array_of(stored: np.ndarray | Image.Image) -> Pixels:
+    """Pixels H W C, of one channel where the image has no axis for them."""
+    pixels = np.asarray(stored)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def array_raster(array: np.ndarray) -> Raster:
@@ -73,7 +89,7 @@ def array_raster(array: np.ndarray) -> Raster:
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused below
         pixels = array.astype(kind, copy=False)
     _check_finite(pixels)
-    return Raster.whole(pixels if array.ndim == 3 else pixels[..., None], "bands")
+    return Raster.whole(array_of(pixels), "bands")
 
 
 def to_kind(pixels: Pixels, kind: Kind) -> Pixels:

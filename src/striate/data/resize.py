@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from striate.data.kinds import Pixels, Planes
-from striate.data.raster import Box
+from striate.data.kinds import Pixels, Resampled
+from striate.data.raster import Box, array_of, size_of
 
 Resize = Literal["squash", "crop", "letterbox"]
 FILL = 0  # black, around a letterboxed image
@@ -61,26 +61,29 @@ def _proportion(side: int, new: int, old: int) -> int:
     return max(1, (2 * side * new + old) // (2 * old))
 
 
-def resample(pixels: Pixels, box: Box, size: tuple[int, int]) -> Planes:
-    """What lies in a box of an array, at another size.
+def resample(stored: Pixels | Image.Image, box: Box, size: tuple[int, int]) -> Resampled:
+    """What lies in a box of an image, at another size.
 
     Args:
-        pixels: H W C.
-        box: left, top, right, bottom in the array's pixels; the filter sees what lies beyond its edges, too.
+        stored: pixels H W C, or a Pillow image of mode L or RGB.
+        box: left, top, right, bottom in the stored pixels; the filter sees what lies beyond its edges, too.
         size: (height, width) in pixels.
+
+    Returns:
+        h w C; the given pixels themselves where nothing changes.
     """
-    height, width = pixels.shape[:2]
+    height, width = size_of(stored)
     if size == (height, width) and box == (0, 0, width, height):
-        return pixels.transpose(2, 0, 1)
-    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.asarray(_resized(pixels, box, size)).transpose(2, 0, 1)
-    planes = pixels.transpose(2, 0, 1)
-    if pixels.dtype == np.uint8:
-        return np.stack([np.asarray(_resized(plane, box, size)) for plane in planes])
-    found = np.stack([np.asarray(_resized(plane.astype(np.float32), box, size)) for plane in planes])
-    return found if pixels.dtype == np.float32 else np.rint(found).clip(0, 65_535).astype(np.uint16)
+        return array_of(stored)
+    if isinstance(stored, Image.Image) or (stored.dtype == np.uint8 and stored.shape[2] == 3):
+        return _resized(stored, box, size)
+    channels = [stored[..., c] for c in range(stored.shape[2])]
+    if stored.dtype == np.uint8:
+        return np.dstack([_resized(channel, box, size) for channel in channels])
+    found = np.dstack([_resized(channel.astype(np.float32), box, size) for channel in channels])
+    return found if stored.dtype == np.float32 else np.rint(found).clip(0, 65_535).astype(np.uint16)
 
 
-def _resized(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return image.resize(size[::-1], Image.Resampling.BILINEAR, box=box)
+def _resized(stored: np.ndarray | Image.Image, box: Box, size: tuple[int, int]) -> np.ndarray:
+    image = stored if isinstance(stored, Image.Image) else Image.fromarray(np.ascontiguousarray(stored))
+    return array_of(image.resize(size[::-1], Image.Resampling.BILINEAR, box=box))
