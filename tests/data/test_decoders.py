@@ -114,9 +114,11 @@ def test_faults_are_listed_in_order_and_the_others_arrive(tmp_path, draw_picture
         assert decoders.gather(FileItems(tuple(paths)), names, np.array([3]))[1] == ()  # it goes on
 
 
-def test_channels_that_cannot_be_converted_name_the_file():
-    with Decoders(PICTURE, 1) as decoders, pytest.raises(DataError, match=r"fit, shard\.tar/0\.png: the image must be"):
-        decoders.gather(ArrayItems(np.zeros((1, 6, 7, 5), np.uint8)), NAMES, np.array([0]))
+def test_channels_that_cannot_be_converted_are_a_fault_of_the_file():
+    with Decoders(PICTURE, 1) as decoders:
+        _, (fault,) = decoders.gather(ArrayItems(np.zeros((1, 6, 7, 5), np.uint8)), NAMES, np.array([0]))
+    assert (fault.path, fault.kind) == ("shard.tar/0.png", "pixels")
+    assert fault.reason.startswith("the image must be of 3 channels")
 
 
 TROUBLE = {
