@@ -14,6 +14,8 @@ from striate.data.hugging_face import is_saved
 from striate.data.idx import find_idx
 from striate.data.named_sets import NAMED_SETS
 from striate.data.npz import find_npz
+from striate.data.shard_files import SUFFIX, is_pattern
+from striate.data.shards import ShardFaultsError, holds_shards
 from striate.data.source import BUILT_IN, Source, open_source
 
 
@@ -27,6 +29,8 @@ def look(data: str) -> Layout:
         DataError: there is no such data, or it is neither a folder nor a file that can hold any.
     """
     path = Path(os.path.expanduser(data))
+    if is_pattern(data):
+        return _of_shards(data)
     if data in BUILT_IN or data in NAMED_SETS or not data or not path.exists():
         return _of_source(open_source(data))
     root = path.resolve()
@@ -38,6 +42,8 @@ def look(data: str) -> Layout:
         return look_at_npz(root)
     if root.suffix.lower() in (".csv", ".jsonl"):
         return look_at_table(root)
+    if root.suffix.lower() == SUFFIX:
+        return _of_shards(data)
     return _of_source(open_source(data))
 
 
@@ -49,8 +55,20 @@ def _look_at_directory(root: Path) -> Layout:
             return look_at_idx(root)
         if "train" in find_npz(root):
             return look_at_npz_folder(root)
+        if holds_shards(root):
+            return _of_shards(str(root))
     tables = [root / name for name in (TABLE, *METADATA) if (root / name).is_file()]
     return look_at_table(tables[0]) if tables else look_at_folders(root)
+
+
+def _of_shards(data: str) -> Layout:
+    """Tar shards, past every sample that cannot be taken."""
+    try:
+        return _of_source(open_source(data))
+    except ShardFaultsError as error:
+        layout = _of_source(open_source(data, skip_bad=True))
+        layout.faults += error.faults
+        return layout
 
 
 def _of_source(source: Source) -> Layout:
