@@ -157,6 +157,7 @@ def prepare_data(
     dataset = prepare(source, wanted, progress)
     for name, part in (("validation", dataset.validation), ("test", dataset.test)):
         if not len(part):
+            dataset.close()
             fix = "bring a split of your own, or at least 3 pictures of some class"
             raise DataError(source.location, f"{name} pictures", "at least one", got="none", fix=fix)
     return dataset
