@@ -1,5 +1,7 @@
 """What can be wrong, each with its exit code, a sentence and the way out; nothing of the user's is changed."""
 
+import json
+import os
 import shutil
 
 import numpy as np
@@ -232,3 +234,16 @@ def test_an_optimizer_brings_its_own_rate_over_a_recipes(striate, run, tmp_path)
     text = (tmp_path / "r" / "recipe.toml").read_text()
     assert "lr = 0.002" in text
     assert "momentum" not in text
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "a\nb", "$5_{$", 'q"<b>&'])
+def test_a_class_may_have_any_name_that_a_folder_may_have(striate, photos, tmp_path, name):
+    data = shutil.copytree(photos, tmp_path / "data")
+    (data / "lying").rename(data / name)
+    code, _, err = striate("train", "--data", data, "--epochs", 1, "--run", "odd")
+    assert code == 0, err
+    code, out, err = striate("predict", "odd", data / name / "00.jpg", "--json", "--top", 2)
+    assert (code, err) == (0, "")
+    assert {top["class"] for top in json.loads(out)["predictions"][0]["top"]} == {name, "standing"}
+    for command in (("predict", "odd", data / name), ("evaluate", "odd")):
+        assert striate(*command)[0] == 0

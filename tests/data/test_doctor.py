@@ -1,6 +1,7 @@
 """The doctor on every layout, and what it tells of whole sets."""
 
 import gzip
+import io
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +264,45 @@ def test_an_archive_with_one_bad_part_is_checked_in_the_other(tmp_path):
     assert of_kind(check(str(path)), "extra-class") == [("'3' in test", ())]
 
 
+def pack(path, *members):
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def test_shards_are_looked_at_in_a_folder_as_one_by_one_past_every_bad_sample(class_folders, tmp_path):
+    shards = tmp_path / "shards"
+    for number, label in enumerate(("ants", "bees")):
+        pictures = sorted((class_folders / label).iterdir())
+        members = [
+            (f"{path.stem}{end}", content)
+            for path in pictures
+            for end, content in ((".png", path.read_bytes()), (".cls", label.encode()))
+        ]
+        pack(shards / f"a-{number}.tar", *members)
+    for data in (shards, shards / "a-{0..1}.tar"):
+        report = check(str(data))
+        assert report.classes == {name: {"all": 12} for name in ("ants", "bees")}
+        assert not report.kinds(Level.FAILS)
+    whole = pictures[0].read_bytes()
+    pack(shards / "a-2.tar", ("1.png", b""), ("1.cls", b"ants"), ("2.png", whole), ("3.cls", b"a"), ("3.cls", b"a"))
+    report = check(str(shards))
+    found = {fault.path: fault.kind for fault in report.faults}
+    assert found == {
+        "a-2.tar/1.png": "empty",
+        "a-2.tar/2.png": "no-label",
+        "a-2.tar/3": "no-picture",
+        "a-2.tar/3.cls": "stored-twice",
+    }
+    assert all(KINDS[kind].fix in str(report) for kind in found.values())
+    assert report.files == 25
+    assert report.kinds(Level.FAILS)
+
+
 def test_a_folder_of_archives_and_one_that_would_fill_the_memory(tmp_path):
     import zipfile
 
@@ -410,8 +451,8 @@ def test_every_kind_that_decoding_knows_has_a_meaning():
     import striate.data
 
     texts = [path.read_text() for path in Path(striate.data.__file__).parent.glob("*.py")]
-    told = {kind for text in texts for kind in re.findall(r'DecodeFault\(\s*name, "([\w-]+)"', text)}
-    assert len(told) >= 9
+    told = {kind for text in texts for kind in re.findall(r'Fault\(\s*(?:name|f"[^"]+"), "([\w-]+)"', text)}
+    assert len(told) >= 12
     assert told <= KINDS.keys()
 
 

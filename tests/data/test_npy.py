@@ -81,7 +81,7 @@ def test_what_is_no_picture_says_why_before_memory_is_taken(content, kind, reaso
     start = time.perf_counter()
     found = fault_of(content)
     assert (found.kind, found.reason[: len(reason)]) == (kind, reason)
-    assert time.perf_counter() - start < 0.5
+    assert time.perf_counter() - start < 10  # and not minutes: what is announced is not made
     assert not list(tmp_path.iterdir())
 
 

@@ -86,6 +86,20 @@ def test_the_first_pass_is_made_once_and_again_when_a_shard_changes(shards, tmp_
     assert passes[2] > 0
 
 
+def test_a_fault_is_not_remembered_for_it_may_be_mended_without_a_trace(class_folders, tmp_path):
+    path = class_folders / "ants" / "00.png"
+    before = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:-20] + bytes(20))  # as a disk that fails would give it
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DataError, match=r"ants/00\.png"):
+        prepared(class_folders, tmp_path / "cache", "stream", [])
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with closing(prepared(class_folders, tmp_path / "cache", "stream", [])) as dataset:
+        assert not dataset.left_out
+
+
 def test_what_is_remembered_is_found_out_again_when_its_file_is_damaged(tmp_path):
     found = []
 

@@ -175,6 +175,25 @@ def test_an_option_that_means_nothing_is_refused(entries, told):
         parse_recipe(entries)
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "told"),
+    [
+        (
+            [124.0],
+            [0.2],
+            r"mean must be 1 numbers in \[0, 1\], one a channel, got \[124",
+        ),
+        ([0.5], [58.0], "std must be 1 numbers"),
+        ([0.5] * 3, [0.2] * 3, "mean must be 1 numbers"),
+    ],
+    ids=["bytes", "std", "channels"],
+)
+def test_given_numbers_in_other_units_are_refused(mean, std, told, shapes, tmp_path):
+    entries = {"data": str(shapes), "preprocess": {"normalise": "given", "mean": mean, "std": std}}
+    with pytest.raises(ConfigError, match=told):
+        list(start(parse_recipe(entries), run=tmp_path / "run"))
+
+
 def test_balanced_sampling_changes_a_run_on_classes_of_unequal_size(shapes, tmp_path):
     with np.load(shapes) as given:
         kept = np.flatnonzero((given["y"] != 2) | (np.arange(120) < 30))

@@ -1,3 +1,4 @@
+import os
 import tomllib
 
 import pytest
@@ -76,3 +77,9 @@ def test_every_key_can_be_set_from_the_command_line():
         assert parse_override(f"{key}=1") == (key, 1)
     with pytest.raises(ConfigError, match=r"got augment is not a table|got epochs is not a table"):
         read_recipe(None, [("epochs", 3), ("epochs.x", 1)])
+
+
+@pytest.mark.parametrize("key", ["data", "model"])
+def test_a_path_that_is_no_utf_8_is_refused_since_toml_cannot_hold_it(key):
+    with pytest.raises(ConfigError, match=f"{key} must be a valid string, unable to parse raw data as a unicode"):
+        parse_recipe({key: os.fsdecode(b"caf\xe9")})

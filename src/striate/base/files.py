@@ -41,7 +41,8 @@ def write(path: Path, data: bytes | str) -> str:
     Raises:
         ResourceError: no space, no permission, or what was written cannot be read back.
     """
-    content = data.encode() if isinstance(data, str) else data
+    # A name that is no UTF-8 is written as \udcXX: in JSON that stands for the very same name.
+    content = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     expected = hashlib.sha256(content).hexdigest()
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     with resource_errors(path, len(content)):

@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint or model file
 130 SIGINT, 143 SIGTERM; 1 is a fault of ours.
 """
 
+import io
 import signal
 import sys
 from types import FrameType
@@ -54,6 +55,8 @@ def main() -> None:
     """Run the command line; every error is a sentence and an exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)  # the training loop puts its own in place while it runs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may be no UTF-8; stderr does so by itself
     try:
         app()
     except Exception as error:

@@ -106,10 +106,15 @@ def prepare(source: Source, wanted: Wanted, progress: Progress | None = None) ->
         DataError: a training class has no picture left, or channels cannot be converted.
         ResourceError: the pictures do not fit where they are to be kept.
     """
+    with Pools(wanted.storage.workers) as pools:
+        return _prepared(source, wanted, progress, pools)
+
+
+def _prepared(source: Source, wanted: Wanted, progress: Progress | None, pools: Pools) -> Dataset:
     *parts, notes = divide(source.parts, wanted.shares, wanted.seed)
     count = sum(map(len, parts))
     ticks = _ticks(count, progress)
-    loaded, told, pools = [], [], Pools(wanted.storage.workers)
+    loaded, told = [], []
     for part, picture in zip(parts, (wanted.train_picture, wanted.picture, wanted.picture), strict=True):
         read, note = load(part, picture, wanted.storage, source.location, lambda: next(ticks), pools)
         loaded.append(read)
@@ -138,10 +143,11 @@ def load_part(source: Source, samples: Samples, picture: Picture, storage: Stora
     Raises:
         UnreadablePicturesError: files do not decode; nothing is put in their place.
     """
-    part, _ = load(samples, picture, storage, source.location, lambda: None, Pools(storage.workers))
-    if part.faults:
-        raise UnreadablePicturesError(source.location, part.faults, len(samples))
-    return _split(part)
+    with Pools(storage.workers) as pools:
+        part, _ = load(samples, picture, storage, source.location, lambda: None, pools)
+        if part.faults:
+            raise UnreadablePicturesError(source.location, part.faults, len(samples))
+        return _split(part)
 
 
 def _split(part: Loaded) -> Split:

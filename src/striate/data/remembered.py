@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,12 @@ def remembered(folder: Path, key: bytes, find: Callable[[], bytes]) -> bytes:
     except ResourceError:
         pass
     return found
+
+
+def forget(folder: Path, key: bytes) -> None:
+    """Find it out again the next time."""
+    with suppress(OSError):
+        (folder / f"{key.hex()}.z").unlink()
 
 
 def key_of(parts: Iterable[object]) -> bytes:

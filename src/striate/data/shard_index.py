@@ -108,7 +108,7 @@ def _take(found: _Found, walk: TarWalk, member: Member, shard: str) -> None:
     fields = found.samples.setdefault(key, {})
     if name in fields:
         reason = f"twice in the shard: the field {name!r} of this sample"
-        found.faults.append(Fault(f"{shard}/{member.name}", "duplicate", reason))
+        found.faults.append(Fault(f"{shard}/{member.name}", "stored-twice", reason))
         return
     fields[name] = member
     if name in LABEL_FIELDS and member.size <= _MOST[name]:
@@ -131,11 +131,11 @@ def _samples(found: _Found, shard: str) -> tuple[list[Member], list[Label]]:
     for key, fields in found.samples.items():
         picture, reason = _picture(fields)
         if picture is None:
-            found.faults.append(Fault(f"{shard}/{key}", "sample", reason))
+            found.faults.append(Fault(f"{shard}/{key}", "no-picture", reason))
             continue
         label, reason = _label(found, fields)
         if label is None:
-            found.faults.append(Fault(f"{shard}/{picture.name}", "label", reason))
+            found.faults.append(Fault(f"{shard}/{picture.name}", "no-label", reason))
             continue
         pictures.append(picture)
         labels.append(label)

@@ -19,7 +19,7 @@ from striate.data.items import ArrayItems, content_digest
 from striate.data.picture import Picture
 from striate.data.pictures import Held, Pictures, Shelved
 from striate.data.reading import Read, read_all
-from striate.data.remembered import key_of, remembered, state_of
+from striate.data.remembered import forget, key_of, remembered, state_of
 from striate.data.samples import Samples
 from striate.data.shelf import Shelf, filling, open_shelf
 from striate.data.streamed import Streamed
@@ -67,6 +67,8 @@ class Loaded:
 class Pools:
     """The worker processes of a data set: one pool for each picture, shared by its splits, begun when first needed.
 
+    They end with the block if it fails; else they are the splits' to end.
+
     Args:
         workers: of each pool; 0 is one for each core.
     """
@@ -74,6 +76,13 @@ class Pools:
     def __init__(self, workers: int) -> None:
         self._workers = workers or os.cpu_count() or 1
         self._pools: dict[Picture, Decoders] = {}
+
+    def __enter__(self) -> "Pools":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for pool in self._pools.values() if kind else ():
+            pool.close()
 
     def __getitem__(self, picture: Picture) -> Decoders:
         if picture not in self._pools:
@@ -202,12 +211,15 @@ def _streamed(samples: Samples, picture: Picture, storage: Storage, tick: Tick, 
 
     state = state_of(samples.items)
     settings = [state, asdict(picture), PIL.__version__, list(samples.names)]
-    found = json.loads(remembered(storage.folder / "seen", key_of(settings), first_pass) if state else first_pass())
+    seen, key = storage.folder / "seen", key_of(settings)
+    found = json.loads(remembered(seen, key, first_pass) if state else first_pass())
     reads = [
         Read(bytes.fromhex(digest), None, None if told is None else Fault(name, *told))
         for name, (digest, told) in zip(samples.names, found, strict=True)
     ]
     good = [row for row, read in enumerate(reads) if read.fault is None]
+    if len(good) < len(samples):
+        forget(seen, key)  # a permission is given, a disk comes back, and the file's size and time stay
     kept = samples if len(good) == len(samples) else samples.pick(np.array(good, dtype=np.int64))
     return _loaded(samples, reads, Streamed(kept, pools[picture]))
 

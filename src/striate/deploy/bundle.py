@@ -11,6 +11,7 @@ names or a text in the notation says, and compares names, types and shapes of al
 reads one.  A model of the user's own file names the file and its digest; the file is run only if the user names it.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -184,13 +185,15 @@ def _unpack(path: Path, folder: Path) -> None:
 def _load_folder(folder: Path, model: str | None) -> Bundle:
     _check_digests(folder)
     try:
-        config = Config.model_validate_json((folder / "config.json").read_bytes())
+        config = Config.model_validate(json.loads((folder / "config.json").read_bytes()))  # it knows every name
         preprocess = _preprocess(config, folder)
         network = None if config.architecture.source_sha256 else config.architecture.skeleton()
     except ValidationError as error:
         raise _not_ours(folder / "config.json", error.errors()[0]["msg"]) from error
     except StriateError as error:
         raise _not_ours(folder / "config.json", f"{error.where}: {error.what} = {error.got}") from error
+    except (ValueError, RecursionError) as error:
+        raise _not_ours(folder / "config.json", f"no JSON ({error})") from error
     if network is None:
         network = _of_own_file(config.architecture, model)
     elif model is not None:

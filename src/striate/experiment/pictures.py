@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from striate.base.marks import shown
 from striate.data.kinds import Planes
 from striate.evaluate.classification import Classification
 from striate.experiment.history import EpochRow
@@ -53,7 +54,7 @@ def curves(rows: list[EpochRow], best: EpochRow) -> bytes:
 def confusion_matrix(result: Classification) -> bytes:
     """Rows: the class; columns: what it was taken for; shade: share of the row to the power 0.35, as PNG."""
     counts = np.array(result.confusion)
-    names = [entry.name for entry in result.per_class]
+    names = [shown(entry.name) for entry in result.per_class]
     k = len(names)
     side = min(12.0, 2.4 + 0.42 * k)
     figure = _figure(side, side)
@@ -63,8 +64,8 @@ def confusion_matrix(result: Classification) -> bytes:
     axes.imshow(shade, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="taken for", ylabel="is", title=f"accuracy {result.accuracy:.4f} on {result.count} pictures")
     if k <= NAMED_CLASSES:
-        axes.set_xticks(range(k), names, rotation=90 if max(map(len, names)) > 2 else 0)
-        axes.set_yticks(range(k), names)
+        axes.set_xticks(range(k), names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
+        axes.set_yticks(range(k), names, parse_math=False)  # a class may be called $5
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 dark = shade[row, column] > 0.6

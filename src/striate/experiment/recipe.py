@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from striate.base.errors import ConfigError
+from striate.base.marks import shown
 from striate.data.augment.settings import Augment as Changes
 
 DEFAULT_LR = {"sgd": 0.02, "adamw": 0.002}
@@ -231,8 +232,8 @@ class Recipe(Table):
     """
 
     task: Literal["classify"] = "classify"
-    data: str = "digits"
-    model: str = "lenet5"
+    data: str = Field(default="digits", pattern="^")  # any text that TOML can hold: a path may be no UTF-8
+    model: str = Field(default="lenet5", pattern="^")
     epochs: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     lr: float = Field(default=DEFAULT_LR["sgd"], gt=0)
@@ -313,7 +314,11 @@ def _explain(error: ValidationError) -> ConfigError:
     must = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     others = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
     return ConfigError(
-        "recipe", path, must, got=first["input"], fix=f"change {path} in the recipe or on the command line{others}"
+        "recipe",
+        path,
+        must,
+        got=shown(str(first["input"])),
+        fix=f"change {path} in the recipe or on the command line{others}",
     )
 
 

@@ -157,6 +157,7 @@ def prepare_data(
     dataset = prepare(source, wanted, progress)
     for name, part in (("validation", dataset.validation), ("test", dataset.test)):
         if not len(part):
+            dataset.close()
             fix = "bring a split of your own, or at least 3 pictures of some class"
             raise DataError(source.location, f"{name} pictures", "at least one", got="none", fix=fix)
     return dataset
@@ -221,11 +222,21 @@ def _preprocess(recipe: Recipe, picture: Picture, dataset: Dataset) -> Preproces
     if asked.normalise == "none":
         return plain
     if asked.mean is not None and asked.std is not None:
+        _check_given(asked.mean, asked.std, picture)
         return Preprocess(picture, asked.mean, asked.std)
     normal = Preprocess(picture, *mean_std(part_by_part(dataset)))
     if asked.normalise in ("pca", "zca"):
         return normal.whitened(part_by_part(dataset), asked.normalise)
     return normal
+
+
+def _check_given(mean: tuple[float, ...], std: tuple[float, ...], picture: Picture) -> None:
+    """Refuse numbers in units of bytes, and those of another count of channels."""
+    top = "numbers" if picture.kind == "float32" else "numbers in [0, 1]"
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) != picture.channels or (picture.kind != "float32" and not all(0 <= v <= 1 for v in values)):
+            fix = f"of bytes, divide by 255; or normalise=measured takes the {name} of the training pictures"
+            raise ConfigError("preprocess", name, f"{picture.channels} {top}, one a channel", got=list(values), fix=fix)
 
 
 def part_by_part(dataset: Dataset) -> Iterator[Tensor]:

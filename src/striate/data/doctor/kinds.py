@@ -35,6 +35,7 @@ LONG_NAME = 200  # bytes
 
 _ANEW = "fetch or export them again, or remove them"
 _TABLE = "correct these rows of the table"
+_SHARDS = "write these shards again: every sample is one picture and one label"
 _CONVERT = "nothing, if that is what you want; else convert them yourself"
 _LINKS = "put the file itself there, or remove the link"
 
@@ -55,6 +56,9 @@ FAULTS = {
     "no-split": ("a row with a split of an unknown name", _TABLE),
     "no-group": ("a row without a group, in a table that has them", _TABLE),
     "listed-twice": ("named by two rows", _TABLE),
+    "no-picture": ("a sample of a shard without a picture, or with two", _SHARDS),
+    "no-label": ("a sample of a shard without a label that can be read", _SHARDS),
+    "stored-twice": ("two members of a shard with one name", _SHARDS),
     "table": ("a table that cannot be read, or not to its end", "save it as CSV, UTF-8, with commas"),
     "array": ("an array or archive that cannot be used", "write it again as docs/data.md says"),
 }

@@ -15,7 +15,7 @@ from striate.data.idx import find_idx
 from striate.data.named_sets import NAMED_SETS
 from striate.data.npz import find_npz
 from striate.data.shard_files import SUFFIX, is_pattern
-from striate.data.shards import ShardFaultsError, holds_shards, open_shards
+from striate.data.shards import ShardFaultsError, holds_shards
 from striate.data.source import BUILT_IN, Source, open_source
 
 
@@ -29,7 +29,7 @@ def look(data: str) -> Layout:
         DataError: there is no such data, or it is neither a folder nor a file that can hold any.
     """
     path = Path(os.path.expanduser(data))
-    if is_pattern(data) or path.suffix.lower() == SUFFIX:
+    if is_pattern(data):
         return _of_shards(data)
     if data in BUILT_IN or data in NAMED_SETS or not data or not path.exists():
         return _of_source(open_source(data))
@@ -42,6 +42,8 @@ def look(data: str) -> Layout:
         return look_at_npz(root)
     if root.suffix.lower() in (".csv", ".jsonl"):
         return look_at_table(root)
+    if root.suffix.lower() == SUFFIX:
+        return _of_shards(data)
     return _of_source(open_source(data))
 
 
@@ -59,12 +61,12 @@ def _look_at_directory(root: Path) -> Layout:
     return look_at_table(tables[0]) if tables else look_at_folders(root)
 
 
-def _of_shards(location: str) -> Layout:
-    """The samples of tar shards, and what in them cannot be taken."""
+def _of_shards(data: str) -> Layout:
+    """Tar shards, past every sample that cannot be taken."""
     try:
-        return _of_source(open_shards(location))
+        return _of_source(open_source(data))
     except ShardFaultsError as error:
-        layout = _of_source(open_shards(location, skip_bad=True))
+        layout = _of_source(open_source(data, skip_bad=True))
         layout.faults += error.faults
         return layout
 
