@@ -305,7 +305,7 @@ def test_floating_point_and_signed_pixels_are_refused_and_say_why():
 def test_a_bomb_is_refused_before_it_unpacks(content, reason):
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     assert fault_of(content).reason == reason
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
 
 
@@ -315,9 +315,9 @@ def test_a_gif_of_ten_thousand_frames_costs_one():
     content = one[:first] + one[first:-1] * 10_000 + b";"
     with Image.open(io.BytesIO(content)) as reference:
         assert reference.n_frames == 10_000
-    start = time.perf_counter()
+    start = time.process_time()
     assert pixels(content).max() == 0
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_the_limit_itself_is_allowed_and_one_more_is_not(monkeypatch):

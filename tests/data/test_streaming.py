@@ -19,7 +19,9 @@ from PIL import Image
 
 from striate.base.errors import DataError, ResourceError
 from striate.data.dataset import Wanted, prepare
+from striate.data.from_python import source_of
 from striate.data.picture import Picture
+from striate.data.pictures import Held
 from striate.data.remembered import key_of, remembered
 from striate.data.source import open_source
 from striate.data.splits import Shares
@@ -197,3 +199,23 @@ def test_data_json_and_manifest_know_the_samples_of_shards(shards, tmp_path):
     weights(recipe_of(shards, cache="stream"), tmp_path / "run")
     assert json.loads((tmp_path / "run" / "data.json").read_text())["classes"] == ["high", "low"]
     assert (tmp_path / "run" / "manifest.csv").read_text().count(".tar/") == 60
+
+
+def test_a_picture_overwritten_while_a_run_reads_it_is_a_fault_of_its_file(tmp_path):
+    paths = [tmp_path / "set" / "ab"[i % 2] / f"{i}.png" for i in range(20)]
+    for i, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(i, i % 2))
+    with closing(prepared(tmp_path / "set", tmp_path / "cache", "stream")) as data:
+        rows = np.arange(len(data.train))
+        data.train.pictures.gather(rows)
+        name = data.train.names[4]
+        (tmp_path / "set" / name).write_bytes(png(99, 0))  # a whole picture, but another
+        with pytest.raises(DataError, match=rf"{name}: changed since the run first read it"):
+            data.train.pictures.gather(rows)
+
+
+def test_what_only_this_process_can_read_is_held_in_memory(tmp_path):
+    held = [(Image.fromarray(np.full((20, 20, 3), 10 * i, np.uint8)), i % 2) for i in range(20)]
+    wanted = Wanted(*[Picture(3, 16, 16)] * 2, Shares(0.2, 0.2), 0, False, Storage("stream", tmp_path, 1 << 30, 1))
+    assert isinstance(prepare(source_of(held), wanted).train.pictures, Held)

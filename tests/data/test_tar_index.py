@@ -197,9 +197,9 @@ def test_what_follows_the_end_is_refused_but_for_filling(two):
     assert "more follows the end mark at byte 3072; were two archives joined?" in error.reason
     with two.open("ab") as file:
         file.truncate(2**40)  # zeros without end, that are not on the disk
-    started = time.monotonic()
+    started = time.process_time()
     assert "bytes follow the end mark" in damage(two)[1].reason
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_extra_headers_are_bounded_and_checked(tmp_path):

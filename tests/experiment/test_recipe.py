@@ -83,3 +83,9 @@ def test_every_key_can_be_set_from_the_command_line():
 def test_a_path_that_is_no_utf_8_is_refused_since_toml_cannot_hold_it(key):
     with pytest.raises(ConfigError, match=f"{key} must be a valid string, unable to parse raw data as a unicode"):
         parse_recipe({key: os.fsdecode(b"caf\xe9")})
+
+
+def test_an_entry_of_a_union_is_named_by_its_own_key():
+    with pytest.raises(ConfigError, match=r"recipe: loss\.class_weights") as caught:
+        parse_recipe({"loss": {"class_weights": [0, 2]}})
+    assert "[" not in caught.value.what

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
-from striate.data.faults import read_file
+from striate.data.faults import DecodeFault, read_file
 from striate.data.raster import Raster
 
 Content = bytes | np.ndarray | Raster  # the bytes of a picture file, pixels H W or H W C, or a decoded image
@@ -60,6 +60,37 @@ class FileItems:
     def pick(self, rows: Rows) -> "FileItems":
         """The files at these positions."""
         return FileItems(tuple(self.paths[i] for i in rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownItems:
+    """Samples whose contents were seen before and must be the same now.
+
+    Args:
+        items: what gives them.
+        digests: of their contents.
+    """
+
+    items: Items
+    digests: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def content(self, row: int, name: str) -> Content:
+        """What the sample holds.
+
+        Raises:
+            DecodeFault: it cannot be read, or holds something else.
+        """
+        content = self.items.content(row, name)
+        if content_digest(content) != self.digests[row]:
+            raise DecodeFault(name, "damaged", "changed since the run first read it")
+        return content
+
+    def pick(self, rows: Rows) -> "KnownItems":
+        """The samples at these positions."""
+        return KnownItems(self.items.pick(rows), tuple(self.digests[i] for i in rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,9 +5,11 @@ A file a shard, `<SHA-256 of that>.json`: the digest of the rest, then the index
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from striate.base.errors import ResourceError
 from striate.base.files import write
 from striate.data.decode import Fault
 from striate.data.shard_index import ShardIndex, index_shard
@@ -23,8 +25,6 @@ def cached_index(path: Path, name: str, cache: Path | None) -> ShardIndex:
         name: what to call it in faults.
         cache: a folder that is there; None keeps nothing.
 
-    Raises:
-        ResourceError: the cache cannot be written.
     """
     try:
         status = path.stat()
@@ -39,7 +39,8 @@ def cached_index(path: Path, name: str, cache: Path | None) -> ShardIndex:
         found = index_shard(path, name)
         if not found.faults and (found.size, found.mtime_ns) == (status.st_size, status.st_mtime_ns):
             text = json.dumps(asdict(found))
-            write(kept, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+            with suppress(ResourceError):  # a full disk: it is walked through again the next time
+                write(kept, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
     return found
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,8 @@ import PIL
 from striate.base.errors import ResourceError
 from striate.data.decode import Fault
 from striate.data.decoders import Decoders
-from striate.data.items import ArrayItems, content_digest
+from striate.data.items import ArrayItems, FileItems, KnownItems, content_digest
+from striate.data.members import MemberItems
 from striate.data.picture import Picture
 from striate.data.pictures import Held, Pictures, Shelved
 from striate.data.reading import Read, read_all
@@ -132,12 +133,16 @@ def choose(samples: Samples, picture: Picture, storage: Storage) -> Mode:
         ResourceError: memory was asked for and they do not fit.
     """
     size = bytes_of(len(samples), picture)
-    if isinstance(samples.items, ArrayItems) or storage.mode == "memory":
+    streamable = isinstance(samples.items, FileItems | MemberItems)  # other processes can read these
+    held = isinstance(samples.items, ArrayItems) or (storage.mode == "stream" and not streamable)
+    if held or storage.mode == "memory":
         _check_memory(size, len(samples), picture)
         return "memory"
     if storage.mode != "auto":
         return storage.mode
-    return "disk" if size <= min(storage.limit, SHARE_OF_FREE * _free(storage.folder)) else "stream"
+    if size <= min(storage.limit, SHARE_OF_FREE * _free(storage.folder)):
+        return "disk"
+    return "stream" if streamable else "memory"
 
 
 def bytes_of(count: int, picture: Picture) -> int:
@@ -221,7 +226,8 @@ def _streamed(samples: Samples, picture: Picture, storage: Storage, tick: Tick, 
     if len(good) < len(samples):
         forget(seen, key)  # a permission is given, a disk comes back, and the file's size and time stay
     kept = samples if len(good) == len(samples) else samples.pick(np.array(good, dtype=np.int64))
-    return _loaded(samples, reads, Streamed(kept, pools[picture]))
+    known = KnownItems(kept.items, tuple(reads[row].digest for row in good))
+    return _loaded(samples, reads, Streamed(replace(kept, items=known), pools[picture]))
 
 
 def _row(picture: Picture) -> tuple[int, int, int]:

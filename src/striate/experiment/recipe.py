@@ -306,7 +306,8 @@ def _explain(error: ValidationError) -> ConfigError:
     ours = first.get("ctx", {}).get("error")
     if isinstance(ours, ConfigError):
         return ours
-    path = ".".join(str(part) for part in first["loc"]) or "recipe"
+    keys = [str(part) for part in first["loc"] if "[" not in str(part)]  # of a union, its branches apart
+    path = ".".join(keys) or "recipe"
     if first["type"] == "extra_forbidden":
         known = known_keys()
         near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)
