@@ -252,7 +252,7 @@ def test_fifty_planted_faults_are_all_found_and_nothing_is_touched(ill):
     before = state(root)
     start = time.process_time()
     report = check(str(root))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert planted - found_by(report) == set()
     assert found_by(report) - planted == CONSEQUENCES
     assert state(root) == before
@@ -290,7 +290,7 @@ def test_a_bomb_costs_neither_time_nor_memory(tmp_path, path):
     (tmp_path / path).write_bytes(BOMBS[path][1])
     (tmp_path / "train" / "bees" / "0.png").write_bytes(encoded(picture(0)))
     check(str(tmp_path / "train"))  # what is imported and made at the first call is no cost of the bomb
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     report = check(str(tmp_path / "train"))
     assert time.process_time() - start < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
