@@ -303,7 +303,7 @@ def test_floating_point_and_signed_pixels_are_refused_and_say_why():
     ids=["225 Mpixel header", "88 Mpixel in few bytes", "thin", "text bomb", "WebP header"],
 )
 def test_a_bomb_is_refused_before_it_unpacks(content, reason):
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     assert fault_of(content).reason == reason
     assert time.process_time() - start < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
