@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lenet5_mnist import heading
+from striate.base.allocator import keep_memory
 from striate.data.augment import Augment
 from striate.data.batches import Feed, training_batches
 from striate.data.dataset import Wanted, prepare
@@ -49,6 +50,7 @@ Epochs = Iterator[Callable[[], Iterator[Batch]]]  # the first epoch, and the lat
 
 def main() -> None:
     asked = arguments()
+    keep_memory()  # as `striate train` begins; both contestants have it
     photographs = in_one_part(open_source(str(asked.folder))).parts["all"]
     print(heading(), flush=True)
     contestants = {STRIATE: partial(striate, asked.folder), LOADER: partial(pillow, photographs)}

@@ -27,7 +27,7 @@ import numpy as np
 import PIL
 
 from striate.base.errors import ResourceError
-from striate.base.files import clean_temporaries, make_folder, resource_errors, sync_folder
+from striate.base.files import clean_temporaries, make_folder, resource_errors
 from striate.data.picture import Picture
 from striate.data.pictures import Pixels
 
@@ -106,7 +106,6 @@ class Shelf:
             if segment.checks:
                 name = f"{time.time_ns():x}-{os.getpid()}"
                 os.rename(path, self.folder / name)
-                sync_folder(self.folder)
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -135,12 +134,10 @@ class Segment:
         return len(self.checks) - 1
 
     def finish(self) -> None:
-        """Bring everything to the disk."""
+        """Write what tells the rows apart.  Nothing is forced to the disk: after a power cut the checks tell."""
         (self.folder / "digests.bin").write_bytes(self.digests)
         (self.folder / "checks.bin").write_bytes(np.array(self.checks, np.uint32).tobytes())
         self.pixels.flush()
-        os.fsync(self.pixels.fileno())
-        sync_folder(self.folder)
 
 
 def open_shelf(root: Path, data: str, picture: Picture, limit: int) -> Shelf:

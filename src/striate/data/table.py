@@ -12,6 +12,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -86,6 +87,7 @@ def each_row(table: Path) -> Iterator[Row | RowError]:
     Raises:
         DataError: after the last row that can be read: no such columns, or from there on no table.
     """
+    _real.cache_clear()  # links may lead elsewhere since the last table
     lines, fault = _lines(table)
     folders = {_part_of(cells) for _, cells in lines}
     by_folder = "train" in folders and None not in folders
@@ -216,7 +218,15 @@ def _inside(root: Path, path: PurePosixPath) -> bool:
     """Whether a path stays in the folder, also where links lead elsewhere or in circles."""
     if path.is_absolute() or ".." in path.parts or "\0" in str(path):
         return False
-    return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+    whole = root / path
+    if not os.path.islink(whole):  # one folder holds many: what it really is, is found once
+        return _real(whole.parent).is_relative_to(_real(root))
+    return Path(os.path.realpath(whole)).is_relative_to(_real(root))
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))
 
 
 def _row_error(table: Path, kind: str, fault: tuple[str, str, str, str]) -> RowError:

@@ -1,7 +1,7 @@
 """What runs the steps, decided before the first one and said.
 
 Channels-last memory format: on this CPU path oneDNN convolves it 1.1 to 2 times as fast as NCHW, and for
-one thread or many it is never slower for the networks here (benchmarks/lenet5_mnist.py).
+one thread or many it is never slower for the networks here (benchmarks/lenet5_mnist.py).  The allocator keeps memory.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from striate.base.allocator import keep_memory
 from striate.base.errors import ConfigError
 
 
@@ -36,7 +37,7 @@ class Plan:
 
 
 def make_plan(device: str, threads: int) -> Plan:
-    """Decide and set torch accordingly.
+    """Decide, and set torch and the allocator accordingly.
 
     Args:
         device: "auto", "cpu" or "cuda"; auto takes a GPU when there is one.
@@ -52,4 +53,5 @@ def make_plan(device: str, threads: int) -> Plan:
         torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
     if threads:
         torch.set_num_threads(threads)
+    keep_memory()
     return Plan(engine="torch", device=chosen, threads=torch.get_num_threads())
