@@ -51,3 +51,11 @@ def test_the_step_is_known_inside_the_block_only():
     with step_randomness(StepRandomness(seed=3, step=14)):
         assert current_step() == StepRandomness(seed=3, step=14, first_row=0)
     assert current_step() is None
+
+
+def test_uniform_numbers_of_torchs_words_are_float64_too_and_below_one():
+    import torch
+
+    largest = uniform(torch.tensor([0, 2**32 - 1]))
+    assert largest.dtype == torch.float64
+    assert largest.tolist() == [0.0, 1 - 2.0**-32]

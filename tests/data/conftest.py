@@ -1,4 +1,6 @@
 import hashlib
+import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,3 +46,19 @@ def tree_hash() -> Callable[[Path], str]:
         return total.hexdigest()
 
     return digest
+
+
+@pytest.fixture(scope="session")
+def pack() -> Callable[..., Path]:
+    """Writes a tar file: pack(path, (name, content), ...)."""
+
+    def write(path: Path, *members: tuple[str, bytes]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w") as archive:
+            for name, content in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        return path
+
+    return write

@@ -21,8 +21,13 @@ def npy(array, shape=None):
 
 
 class Trap:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
     def __reduce__(self):
-        return os.mkdir, ("/tmp/striate-trap-was-run",)
+        return os.mkdir, (self.folder,)
 
 
 X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -51,7 +56,7 @@ def test_a_file_that_holds_something_else_reserves_no_memory(tmp_path, case):
 
 
 def test_python_objects_are_never_unpickled(tmp_path):
-    content = npy(np.array([Trap()], dtype=object))
+    content = npy(np.array([Trap(tmp_path / "was-run")], dtype=object))
     (tmp_path / "x.npy").write_bytes(content)
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", content)
@@ -61,7 +66,7 @@ def test_python_objects_are_never_unpickled(tmp_path):
     (tmp_path / "y.npy").write_bytes(content[content.index(b"\x80") :])  # a bare pickle
     with pytest.raises(DataError, match=r"must be a whole \.npy file"):
         map_array(tmp_path / "y.npy")
-    assert not os.path.exists("/tmp/striate-trap-was-run")
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_an_archive_that_lies_about_its_sizes_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from striate.base.errors import DataError, ResourceError
-from striate.data.decode_one import picture_of_item
+from striate.data.decode import decoded
 from striate.data.decoders import Decoders
 from striate.data.items import ArrayItems, FileItems
 from striate.data.picture import Picture
@@ -91,7 +91,8 @@ def test_pictures_come_in_the_order_of_the_rows_as_one_process_decodes_them(tmp_
                 pixels, faults = decoders.gather(items, names, rows)
                 assert faults == ()
                 for place, row in enumerate(rows):
-                    np.testing.assert_array_equal(pixels[place], picture_of_item(items, int(row), names[row], PICTURE))
+                    alone = decoded(items.content(int(row), names[row]), PICTURE)
+                    np.testing.assert_array_equal(pixels[place], alone.transpose(1, 2, 0))
             assert decoders.gather(items, names, rows[:0])[0].shape == (0, 6, 7, 3)
 
 
@@ -289,4 +290,4 @@ def test_real_photographs_are_decoded_alike_by_processes(real_data):
     for row in range(12):
         with Image.open(paths[row]) as image:
             assert image.size[0] > 64
-        np.testing.assert_array_equal(pixels[row], picture_of_item(items, row, names[row], picture))
+        np.testing.assert_array_equal(pixels[row], decoded(items.content(row, names[row]), picture).transpose(1, 2, 0))

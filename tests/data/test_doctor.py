@@ -1,7 +1,6 @@
 """The doctor on every layout, and what it tells of whole sets."""
 
 import gzip
-import io
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -264,17 +262,7 @@ def test_an_archive_with_one_bad_part_is_checked_in_the_other(tmp_path):
     assert of_kind(check(str(path)), "extra-class") == [("'3' in test", ())]
 
 
-def pack(path, *members):
-    path.parent.mkdir(exist_ok=True)
-    with tarfile.open(path, "w") as archive:
-        for name, content in members:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return path
-
-
-def test_shards_are_looked_at_in_a_folder_as_one_by_one_past_every_bad_sample(class_folders, tmp_path):
+def test_shards_are_looked_at_in_a_folder_as_one_by_one_past_every_bad_sample(class_folders, tmp_path, pack):
     shards = tmp_path / "shards"
     for number, label in enumerate(("ants", "bees")):
         pictures = sorted((class_folders / label).iterdir())

@@ -3,14 +3,13 @@ import json
 import os
 import tarfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from striate.base.errors import DataError
-from striate.data.decode_one import picture_of_item
+from striate.data.decode import decoded
 from striate.data.picture import Picture
 from striate.data.shards import ShardFaultsError, open_shards
 from striate.data.source import open_source, whole_location
@@ -20,16 +19,6 @@ def png(level: int = 0, size=(8, 6), mode: str = "RGB") -> bytes:
     stream = io.BytesIO()
     Image.new(mode, size, level if mode == "L" else (level, level, level)).save(stream, "PNG")
     return stream.getvalue()
-
-
-def pack(path: Path, *members: tuple[str, bytes]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as archive:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
 
 
 def samples(*keys_and_labels: tuple[str, str]) -> list[tuple[str, bytes]]:
@@ -50,7 +39,7 @@ def faults(location, **options) -> dict[str, str]:
     return {fault.path: fault.reason for fault in caught.value.faults}
 
 
-def test_a_folder_of_shards_is_read_sample_by_sample(tmp_path):
+def test_a_folder_of_shards_is_read_sample_by_sample(tmp_path, pack):
     pack(tmp_path / "b.tar", *samples(("x/3", "1"), ("x/4", "0")))
     pack(tmp_path / "a.tar", *samples(("1", "0"), ("2", "10")))
     source = open_source(str(tmp_path))
@@ -59,11 +48,11 @@ def test_a_folder_of_shards_is_read_sample_by_sample(tmp_path):
     assert named(source) == {"a.tar/1.png": "0", "a.tar/2.png": "10", "b.tar/x/3.png": "1", "b.tar/x/4.png": "0"}
     assert source.notes == ()
     part = source.parts["all"]
-    levels = [int(picture_of_item(part.items, i, "x", Picture(1, 2, 2))[0, 0, 0]) for i in range(4)]
+    levels = [int(decoded(part.items.content(i, "x"), Picture(1, 2, 2))[0, 0, 0]) for i in range(4)]
     assert levels == [0, 1, 0, 1]
 
 
-def test_parts_lie_in_folders_or_in_names_and_classes_go_by_name(tmp_path):
+def test_parts_lie_in_folders_or_in_names_and_classes_go_by_name(tmp_path, pack):
     for layout in ("{}/0.tar", "set-{}-000.tar"):
         root = tmp_path / layout[:1]
         pack(root / layout.format("train"), *samples(("1", "cat"), ("2", "ant")))
@@ -78,7 +67,7 @@ def test_parts_lie_in_folders_or_in_names_and_classes_go_by_name(tmp_path):
             open_source(str(root))
 
 
-def test_one_file_and_a_pattern_are_read(tmp_path, monkeypatch):
+def test_one_file_and_a_pattern_are_read(tmp_path, monkeypatch, pack):
     for i in range(3):
         pack(tmp_path / f"train-{i:03}.tar", *samples((f"{i}a", "0"), (f"{i}b", "1")))
     assert len(open_source(str(tmp_path / "train-001.tar")).parts["all"]) == 2
@@ -90,7 +79,7 @@ def test_one_file_and_a_pattern_are_read(tmp_path, monkeypatch):
         open_source("train-{000..003}.tar")
 
 
-def test_labels_are_numbers_texts_or_json(tmp_path):
+def test_labels_are_numbers_texts_or_json(tmp_path, pack):
     pack(
         tmp_path / "a.tar",
         ("1.jpg", b"-"), ("1.cls", b"007\n"),
@@ -106,7 +95,7 @@ def test_labels_are_numbers_texts_or_json(tmp_path):
     assert list(named(source).values()) == ["7", "7", "tabby cat", "tabby cat", "12", "12", "tabby cat"]
 
 
-def test_classes_txt_names_the_numbers(tmp_path):
+def test_classes_txt_names_the_numbers(tmp_path, pack):
     pack(tmp_path / "train" / "a.tar", *samples(("1", "1"), ("2", "0"), ("3", "tench")))
     (tmp_path / "classes.txt").write_text("goldfish\ntench\nunused\n\n")
     assert list(named(open_shards(tmp_path), "train").values()) == ["tench", "goldfish", "tench"]
@@ -123,12 +112,12 @@ def test_classes_txt_names_the_numbers(tmp_path):
         open_shards(tmp_path)
 
 
-def test_the_files_of_a_sample_may_lie_apart_and_dots_of_folders_do_not_count(tmp_path):
+def test_the_files_of_a_sample_may_lie_apart_and_dots_of_folders_do_not_count(tmp_path, pack):
     pack(tmp_path / "a.tar", ("./v1.0/1.png", b"-"), ("./v1.0/2.png", b"-"), ("v1.0/2.cls", b"0"), ("v1.0/1.cls", b"1"))
     assert named(open_shards(tmp_path)) == {"a.tar/v1.0/1.png": "1", "a.tar/v1.0/2.png": "0"}
 
 
-def test_every_fault_of_every_shard_is_told_with_shard_and_member(tmp_path):
+def test_every_fault_of_every_shard_is_told_with_shard_and_member(tmp_path, pack):
     good = samples(("1", "0"), ("2", "1"))
     pack(
         tmp_path / "a.tar", *good,
@@ -179,7 +168,7 @@ def test_every_fault_of_every_shard_is_told_with_shard_and_member(tmp_path):
     )
 
 
-def test_what_is_not_used_is_told(tmp_path):
+def test_what_is_not_used_is_told(tmp_path, pack):
     path = pack(
         tmp_path / "a.tar",
         *samples(("1", "0"), ("2", "1")),
@@ -210,14 +199,14 @@ def test_what_is_not_used_is_told(tmp_path):
     assert not (tmp_path.parent / "up.png").exists()
 
 
-def test_numpy_pictures_are_taken_where_there_is_no_file(tmp_path):
+def test_numpy_pictures_are_taken_where_there_is_no_file(tmp_path, pack):
     stream = io.BytesIO()
     np.save(stream, np.full((6, 8), 77, np.uint8))
     array = stream.getvalue()
     pack(tmp_path / "a.tar", ("1.npy", array), ("1.cls", b"0"), ("2.npy", array), ("2.cls", b"1"))
     source = open_shards(tmp_path)
     assert (source.channels, source.size) == (1, (6, 8))
-    assert (picture_of_item(source.parts["all"].items, 1, "x", Picture(1, 6, 8)) == 77).all()
+    assert (decoded(source.parts["all"].items.content(1, "x"), Picture(1, 6, 8)) == 77).all()
 
 
 def test_compressed_shards_are_refused_with_the_way_round(tmp_path):
@@ -231,7 +220,7 @@ def test_compressed_shards_are_refused_with_the_way_round(tmp_path):
     assert "compressed (gzip)" in faults(tmp_path / "a.tar")["a.tar"]
 
 
-def test_channels_and_size_are_told_from_pictures_all_over_a_large_set(tmp_path, monkeypatch):
+def test_channels_and_size_are_told_from_pictures_all_over_a_large_set(tmp_path, monkeypatch, pack):
     monkeypatch.setattr("striate.data.shards.LOOKED_AT", 10)
     grey = [
         (f"{i}.{field}", png(i, mode="L") if field == "png" else b"%d" % (i % 2))
@@ -247,7 +236,7 @@ def test_channels_and_size_are_told_from_pictures_all_over_a_large_set(tmp_path,
     assert (source.channels, source.size) == (3, None)
 
 
-def test_an_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkeypatch):
+def test_an_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkeypatch, pack):
     data, cache = tmp_path / "data", tmp_path / "cache" / "shards"
     path = pack(data / "a.tar", *samples(("1", "0"), ("2", "b")), ("3.seg.png", b"-"))
     first = open_shards(data, cache=cache, skip_bad=True)  # 3 lacks a picture: nothing faulty is kept
@@ -271,7 +260,7 @@ def test_an_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkeyp
     assert all(json.loads(kept.read_text().partition("\n")[2]) for kept in cache.iterdir())
 
 
-def test_no_file_of_the_user_is_touched(tmp_path, tree_hash):
+def test_no_file_of_the_user_is_touched(tmp_path, tree_hash, pack):
     pack(tmp_path / "a.tar", *samples(("1", "0"), ("2", "1")))
     before = tree_hash(tmp_path)
     open_source(str(tmp_path))

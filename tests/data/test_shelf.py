@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from striate.data.samples import Samples
 from striate.data.shelf import open_shelf
 from striate.data.source import open_source
 from striate.data.splits import Shares
-from striate.data.storage import Pools, Storage, choose, load
+from striate.data.storage import Keeper, Storage, choose, load
 
 PICTURE = Picture(3, 8, 8)
 GIB = 1 << 30
@@ -30,7 +31,7 @@ def part_of(root: Path) -> Samples:
 
 
 def shelved(root: Path, cache: Path, *, limit: int = GIB, picture: Picture = PICTURE, mode="disk"):
-    return load(part_of(root), picture, Storage(mode, cache, limit), str(root), lambda: None, Pools(0))
+    return load(part_of(root), picture, Keeper(Storage(mode, cache, limit), str(root)), lambda: None)
 
 
 def count_decodings(monkeypatch) -> list[str]:
@@ -179,12 +180,12 @@ BUILD = """
     from pathlib import Path
     from striate.data.picture import Picture
     from striate.data.source import open_source
-    from striate.data.storage import Pools, Storage, load
+    from striate.data.storage import Keeper, Storage, load
     root, cache = sys.argv[1:]
     samples = open_source(root).parts["all"]
     print("start", flush=True)
     storage = Storage("disk", Path(cache), 1 << 30)
-    load(samples, Picture(3, 160, 160), storage, root, lambda: print(".", end="", flush=True), Pools(0))
+    load(samples, Picture(3, 160, 160), Keeper(storage, root), lambda: print(".", end="", flush=True))
     print("done", flush=True)
 """
 
@@ -217,7 +218,7 @@ def test_a_builder_that_is_killed_leaves_nothing_that_counts(many, tmp_path):
     process.communicate()
     picture = Picture(3, 160, 160)
     assert open_shelf(tmp_path / "c", str(many), picture, GIB).places == {}
-    part, _ = load(part_of(many), picture, Storage("disk", tmp_path / "c", GIB), str(many), lambda: None, Pools(0))
+    part, _ = load(part_of(many), picture, Keeper(Storage("disk", tmp_path / "c", GIB), str(many)), lambda: None)
     assert len(part.pictures) == 120
     assert not list((tmp_path / "c").glob("*/.segment*"))
 
@@ -226,7 +227,7 @@ def test_memory_stays_flat_however_many_pictures_are_decoded(many, tmp_path):
     """The pixels of 120 pictures of 160x160 are 9 MB; those under way are fewer than 100."""
     samples = part_of(many)
     wide = Samples(FileItems(samples.items.paths * 2), np.tile(samples.labels, 2), tuple(map(str, range(240))))
-    part, _ = load(wide, PICTURE, Storage("disk", tmp_path / "c", GIB), "twice", lambda: None, Pools(0))
+    part, _ = load(wide, PICTURE, Keeper(Storage("disk", tmp_path / "c", GIB), "twice"), lambda: None)
     assert len(part.pictures) == 240
     rows = sum(path.stat().st_size for path in files(tmp_path / "c", "checks.bin")) // 4
     assert rows == 120  # equal contents lie there once
@@ -242,3 +243,16 @@ def test_a_dataset_from_the_disk_is_that_from_memory(class_folders, tmp_path):
         data = prepare(open_source(str(class_folders)), wanted)
         found.append((data.fingerprint, data.train.images.numpy().tobytes(), data.test.images.numpy().tobytes()))
     assert found[0] == found[1] == found[2]
+
+
+def test_the_splits_share_a_shelf_whose_rows_are_checked_once(class_folders, tmp_path, monkeypatch):
+    from striate.data.dataset import Wanted
+
+    wanted = Wanted(PICTURE, PICTURE, Shares(0.2, 0.2), 0, False, Storage("disk", tmp_path / "c", GIB))
+    first = prepare(open_source(str(class_folders)), wanted)
+    checked = []
+    real = zlib.crc32
+    monkeypatch.setattr("striate.data.shelf.zlib.crc32", lambda row: (checked.append(1), real(row))[1])
+    again = prepare(open_source(str(class_folders)), wanted)
+    assert len(checked) == 24
+    assert again.fingerprint == first.fingerprint

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,11 @@ def test_a_class_that_training_lacks_is_refused_by_name():
 def test_one_class_is_not_enough():
     with pytest.raises(DataError, match=r"classes must be at least 2, got 1 \('ant'\)\.\n  Fix: add a second class"):
         align("x", {"all": named("ant", "ant")})
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["pipe.csv", "pipe.npz", "pipe.tar"])
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="must be a folder or a regular file, got neither"):
+        open_source(str(tmp_path / name))

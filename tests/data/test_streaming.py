@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import textwrap
 import time
 from contextlib import closing
@@ -40,17 +39,15 @@ def png(seed: int, kind: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> Path:
+def shards(tmp_path_factory, pack) -> Path:
     """Six tar shards of ten pictures each, of two classes."""
     root = tmp_path_factory.mktemp("sets") / "bars"
-    root.mkdir()
     for shard in range(6):
-        with tarfile.open(root / f"{shard:03}.tar", "w") as tar:
-            for number in range(10 * shard, 10 * shard + 10):
-                for suffix, content in (("png", png(number, number % 2)), ("cls", b"low" if number % 2 else b"high")):
-                    member = tarfile.TarInfo(f"{number:04}.{suffix}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
+        members = []
+        for number in range(10 * shard, 10 * shard + 10):
+            members.append((f"{number:04}.png", png(number, number % 2)))
+            members.append((f"{number:04}.cls", b"low" if number % 2 else b"high"))
+        pack(root / f"{shard:03}.tar", *members)
     return root
 
 

@@ -81,7 +81,8 @@ def key(seed: int, purpose: Purpose) -> tuple[int, int]:
 
 def uniform(words: Any) -> Any:
     """Words -> float64 in [0, 1), an exact multiple of 2^-32."""
-    return words * 2.0**-32
+    exact = words.double() if hasattr(words, "double") else words  # torch would make float32 of them, and 1.0 of some
+    return exact * 2.0**-32
 
 
 @dataclass(frozen=True, slots=True)

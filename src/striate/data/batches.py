@@ -1,8 +1,6 @@
 """Batches of a split: their order and their draws are functions of (seed, epoch), so any batch can be the first.
 
-order of an epoch: the samples, sorted by word_0 2^32 + word_1 (as a signed number) of
-
-    philox(key = (seed, ORDER), counter = (sample, epoch, 0, 0))
+order of an epoch: the samples as `order.shuffled` puts them, draw 0
 
 of tar shards: the order of `shard_order`, shard after shard, mixed within a window of four shards.
 
@@ -19,10 +17,10 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from striate.base.random import Purpose, key, philox
 from striate.calculus.whitening import Axes
 from striate.data.augment import Augment, Draws, apply, draw, mix
 from striate.data.kinds import top_of
+from striate.data.order import shuffled
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.shard_order import shard_order
@@ -73,7 +71,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
         seed: the run's seed.
         epoch: counted from 0.
     """
-    return torch.from_numpy(_shuffled(np.arange(n, dtype=np.int64), seed, epoch))
+    return torch.from_numpy(shuffled(np.arange(n, dtype=np.int64), seed, epoch))
 
 
 def balanced_order(labels: Int64[np.ndarray, " n"], seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
@@ -84,23 +82,17 @@ def balanced_order(labels: Int64[np.ndarray, " n"], seed: int, epoch: int) -> In
     """
     n = len(labels)
     classes = np.unique(labels)
-    turn = _shuffled(classes, seed, epoch, draw=1)
+    turn = shuffled(classes, seed, epoch, draw=1)
     share, more = divmod(n, len(turn))
     members = [np.flatnonzero(labels == c) for c in turn]
     chosen = [_rounds(rows, share + (place < more), n, seed, epoch) for place, rows in enumerate(members)]
-    return _shuffled(np.concatenate(chosen), seed, epoch)
+    return shuffled(np.concatenate(chosen), seed, epoch)
 
 
 def _rounds(members: Samples, count: int, n: int, seed: int, epoch: int) -> Int64[np.ndarray, " places"]:
     """`count` places for the members of a class, round after round, each in an order of its own."""
     rounds = [members + k * n for k in range(-(-count // len(members)))]
-    return np.concatenate([_shuffled(one, seed, epoch, draw=2) for one in rounds])[:count]
-
-
-def _shuffled(numbers: Samples, seed: int, epoch: int, draw: int = 0) -> Samples:
-    zero = np.zeros_like(numbers)
-    words = philox((numbers, zero + epoch, zero + draw, zero), key(seed, Purpose.ORDER))
-    return numbers[np.argsort(words[0] << 32 | words[1], kind="stable")]
+    return np.concatenate([shuffled(one, seed, epoch, draw=2) for one in rounds])[:count]
 
 
 def epoch_samples(feed: Feed, epoch: int) -> Samples:

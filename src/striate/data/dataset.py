@@ -22,7 +22,7 @@ from striate.data.picture import Picture
 from striate.data.samples import Samples, Source
 from striate.data.split import Split
 from striate.data.splits import Shares, divide
-from striate.data.storage import Loaded, Pools, Storage, load
+from striate.data.storage import Keeper, Loaded, Storage, load
 
 SHOWN = 20  # faults listed in an error's text
 Progress = Callable[[int, int], None]
@@ -106,17 +106,17 @@ def prepare(source: Source, wanted: Wanted, progress: Progress | None = None) ->
         DataError: a training class has no picture left, or channels cannot be converted.
         ResourceError: the pictures do not fit where they are to be kept.
     """
-    with Pools(wanted.storage.workers) as pools:
-        return _prepared(source, wanted, progress, pools)
+    with Keeper(wanted.storage, source.location) as keeper:
+        return _prepared(source, wanted, progress, keeper)
 
 
-def _prepared(source: Source, wanted: Wanted, progress: Progress | None, pools: Pools) -> Dataset:
+def _prepared(source: Source, wanted: Wanted, progress: Progress | None, keeper: Keeper) -> Dataset:
     *parts, notes = divide(source.parts, wanted.shares, wanted.seed)
     count = sum(map(len, parts))
     ticks = _ticks(count, progress)
     loaded, told = [], []
     for part, picture in zip(parts, (wanted.train_picture, wanted.picture, wanted.picture), strict=True):
-        read, note = load(part, picture, wanted.storage, source.location, lambda: next(ticks), pools)
+        read, note = load(part, picture, keeper, lambda: next(ticks))
         loaded.append(read)
         told += [note] if note else []
     faults = tuple(fault for part in loaded for fault in part.faults)
@@ -143,8 +143,8 @@ def load_part(source: Source, samples: Samples, picture: Picture, storage: Stora
     Raises:
         UnreadablePicturesError: files do not decode; nothing is put in their place.
     """
-    with Pools(storage.workers) as pools:
-        part, _ = load(samples, picture, storage, source.location, lambda: None, pools)
+    with Keeper(storage, source.location) as keeper:
+        part, _ = load(samples, picture, keeper, lambda: None)
         if part.faults:
             raise UnreadablePicturesError(source.location, part.faults, len(samples))
         return _split(part)

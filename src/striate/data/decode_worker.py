@@ -18,8 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from striate.base.errors import StriateError
-from striate.data.decode import DecodeFault
-from striate.data.decode_one import picture_of_item
+from striate.data.decode import DecodeFault, decoded
 from striate.data.items import Items
 from striate.data.picture import Picture
 
@@ -84,7 +83,7 @@ def _request(line: socket.socket) -> Any:
 
 def _decoded(items: Items, row: int, name: str, picture: Picture) -> tuple[int, memoryview | bytes]:
     try:
-        pixels = picture_of_item(items, row, name, picture)
+        pixels = decoded(items.content(row, name), picture, name).transpose(1, 2, 0)  # it lies unbroken
         return PIXELS, pixels.data.cast("B")
     except DecodeFault as error:
         return FAULT, pickle.dumps(error.fault)

@@ -6,8 +6,8 @@ neighbours, and the streams differ by one sample at most.  Within a stream of n 
 the place that p + u W takes among all of them, u in [0, 1) drawn for each, W the window: nothing moves further than W
 (and seldom than W / 2), there are no seams, and what lies at a place comes from W samples alike.
 
-    shards    sorted by word_0 2^32 + word_1 (as a signed number) of philox(key = (seed, ORDER), (shard, epoch, 1, 0))
-    u         word_0 / 2^32 of philox(key = (seed, ORDER), (sample, epoch, 2, 0))
+    shards    as `order.shuffled` puts them, draw 1
+    u         word_0 / 2^32 of `order.order_words`, draw 2
 
 Nothing is read to know any of it, so any batch can be the first.
 """
@@ -20,7 +20,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from striate.base.errors import ConfigError
-from striate.base.random import Purpose, key, philox, uniform
+from striate.base.random import uniform
+from striate.data.order import order_words, shuffled
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,12 @@ def shard_order(
     if window < 0:
         raise ConfigError("shard order", "window", ">= 0 samples", got=window, fix="take a few shards' worth")
     number = np.arange(int(shard.max(initial=-1)) + 1, dtype=np.int64)
-    words = _words(number, seed, epoch, 1)
     rank_of_shard = np.empty_like(number)
-    rank_of_shard[np.argsort(words[0] << 32 | words[1], kind="stable")] = number
+    rank_of_shard[shuffled(number, seed, epoch, draw=1)] = number
     laid = np.argsort(rank_of_shard[shard], kind="stable")  # shard after shard, each as it lies
     begin, end = share.bounds(len(laid))
     stream = laid[begin:end]
-    moved = np.arange(len(stream)) + uniform(_words(stream, seed, epoch, 2)[0]) * window
+    moved = np.arange(len(stream)) + uniform(order_words(stream, seed, epoch, draw=2)[0]) * window
     return torch.from_numpy(stream[np.argsort(moved, kind="stable")])
 
 
@@ -103,8 +103,3 @@ def batch_starts(count: int, batch_size: int, share: Share = ALONE) -> Int64[np.
         raise ConfigError("shard order", "every batch of every process", "at least one sample", got=got, fix=fix)
     place = np.arange(batches + 1, dtype=np.int64)
     return np.minimum(place * batch_size, n - (batches - place))
-
-
-def _words(counter: Int64[np.ndarray, " M"], seed: int, epoch: int, use: int) -> tuple[np.ndarray, ...]:
-    zero = np.zeros_like(counter)
-    return philox((counter, zero + epoch, zero + use, zero), key(seed, Purpose.ORDER))

@@ -4,6 +4,7 @@ import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from striate.base.errors import DataError, ResourceError
 from striate.data.cache_folder import cache_folder
@@ -19,10 +20,20 @@ from striate.data.samples import Samples, Source
 from striate.data.shard_files import SUFFIX, is_compressed, is_pattern
 from striate.data.shards import holds_shards, open_shards
 
-__all__ = ["BUILT_IN", "Samples", "Source", "open_source", "whole_location"]
+__all__ = ["BUILT_IN", "Samples", "Source", "form_of", "open_source", "whole_location"]
 
 BUILT_IN = {"digits": open_digits}
 _NAMES = (*BUILT_IN, *NAMED_SETS)
+
+Form = Literal["built-in", "named", "shards", "saved", "idx", "npz", "npz-folder", "table", "folder"]
+_FILES: dict[str, Form] = {".npz": "npz", ".csv": "table", ".jsonl": "table", SUFFIX: "shards"}
+_OPENERS = {
+    "idx": open_idx,
+    "npz": open_npz,
+    "npz-folder": open_npz_folder,
+    "table": open_table,
+    "folder": open_folder,
+}
 
 
 def open_source(data: str, progress: Progress | None = None, *, skip_bad: bool = False) -> Source:
@@ -37,24 +48,56 @@ def open_source(data: str, progress: Progress | None = None, *, skip_bad: bool =
         DataError: there is no such data, it could not be fetched, or it is not one that we read; the fix lists what is.
         ResourceError: a set that is to be fetched cannot be written to the cache.
     """
-    if data in BUILT_IN:
-        return BUILT_IN[data]()
-    if data in NAMED_SETS:
-        return open_named(data, progress)
+    form, root = form_of(data)
+    match form:
+        case "built-in":
+            return BUILT_IN[data]()
+        case "named":
+            return open_named(data, progress)
+        case "shards":
+            return _open_shards(data if is_pattern(data) else root, skip_bad)
+        case "saved":
+            from striate.data.from_python import source_of  # it loads torch
+
+            return replace(source_of(load_saved(root), name=root.name), location=str(root))
+    return _OPENERS[form](root)
+
+
+def form_of(data: str) -> tuple[Form, Path]:
+    """How data are laid out, told by names and not by reading them, and where they lie.
+
+    Raises:
+        DataError: there is no such data, or it is neither a folder nor a file that we read.
+    """
     path = Path(os.path.expanduser(data))  # unlike Path's own, it lets an unknown ~user be
+    if data in _NAMES:
+        return ("built-in" if data in BUILT_IN else "named"), path
     if is_pattern(data):
-        return _open_shards(data, skip_bad)
+        return "shards", path
     if not data or not path.exists():
         raise _no_such(data)
     root = path.resolve()
-    if root.is_dir():
-        return _open_directory(root, skip_bad)
-    if root.suffix.lower() == ".npz":
-        return open_npz(root)
-    if root.suffix.lower() in (".csv", ".jsonl"):
-        return open_table(root)
-    if root.suffix.lower() == SUFFIX or is_compressed(root):
-        return _open_shards(root, skip_bad)
+    return (_form_of_folder(root) if root.is_dir() else _form_of_file(root)), root
+
+
+def _form_of_folder(root: Path) -> Form:
+    if not os.access(root, os.R_OK | os.X_OK):
+        return "folder"  # whoever lists it says so
+    if is_saved(root):
+        return "saved"
+    if find_idx(root):
+        return "idx"
+    if "train" in find_npz(root):
+        return "npz-folder"
+    return "shards" if holds_shards(root) else "folder"
+
+
+def _form_of_file(root: Path) -> Form:
+    if not root.is_file():  # a fifo would wait for ever to be opened
+        raise DataError(str(root), "the data", "a folder or a regular file", got="neither", fix=f"give {KINDS}")
+    suffix = root.suffix.lower()
+    if suffix in _FILES or is_compressed(root):
+        return _FILES.get(suffix, "shards")  # which says what to do about compressed ones
     must, got = "a folder, an .npz, a .csv, a .jsonl or a .tar", f"a {root.suffix or 'plain'} file"
     raise DataError(str(root), "the data", must, got=got, fix=KINDS)
 
@@ -73,24 +116,6 @@ def whole_location(data: str) -> str:
     if is_pattern(data):
         return os.path.abspath(path)
     return str(path.resolve()) if path.exists() and data not in _NAMES else data
-
-
-def _open_directory(root: Path, skip_bad: bool) -> Source:
-    try:
-        if is_saved(root):
-            from striate.data.from_python import source_of  # it loads torch
-
-            return replace(source_of(load_saved(root), name=root.name), location=str(root))
-        if find_idx(root):
-            return open_idx(root)
-        if "train" in find_npz(root):
-            return open_npz_folder(root)
-        if holds_shards(root):
-            return _open_shards(root, skip_bad)
-    except PermissionError as error:
-        fix = "give yourself permission to read it"
-        raise DataError(str(root), "the folder", "readable", got="no permission", fix=fix) from error
-    return open_folder(root)
 
 
 def _no_such(data: str) -> DataError:

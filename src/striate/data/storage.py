@@ -65,44 +65,53 @@ class Loaded:
     faults: tuple[Fault, ...]
 
 
-class Pools:
-    """The worker processes of a data set: one pool for each picture, shared by its splits, begun when first needed.
+class Keeper:
+    """What keeps the pictures of one data set: shelves and worker processes, one of each for a picture.
 
-    They end with the block if it fails; else they are the splits' to end.
+    The splits share them.  The processes end with the block if it fails; else they are the splits' to end.
 
     Args:
-        workers: of each pool; 0 is one for each core.
+        storage: how pictures are kept.
+        data: where the data lie, to tell shelves apart.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers or os.cpu_count() or 1
+    def __init__(self, storage: Storage, data: str) -> None:
+        self.storage, self._data = storage, data
+        self._shelves: dict[Picture, Shelf] = {}
         self._pools: dict[Picture, Decoders] = {}
 
-    def __enter__(self) -> "Pools":
+    def __enter__(self) -> "Keeper":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for pool in self._pools.values() if kind else ():
             pool.close()
 
-    def __getitem__(self, picture: Picture) -> Decoders:
+    def shelf(self, picture: Picture) -> Shelf:
+        """The shelf of a picture, opened and checked when first asked for.
+
+        Raises:
+            ResourceError: its folder cannot be made.
+        """
+        if picture not in self._shelves:
+            self._shelves[picture] = open_shelf(self.storage.folder, self._data, picture, self.storage.limit)
+        return self._shelves[picture]
+
+    def pool(self, picture: Picture) -> Decoders:
+        """The processes that decode to a picture, begun when first asked for."""
         if picture not in self._pools:
-            self._pools[picture] = Decoders(picture, self._workers)
+            self._pools[picture] = Decoders(picture, self.storage.workers or os.cpu_count() or 1)
         return self._pools[picture]
 
 
-def load(
-    samples: Samples, picture: Picture, storage: Storage, data: str, tick: Tick, pools: Pools
-) -> tuple[Loaded, str | None]:
+def load(samples: Samples, picture: Picture, keeper: Keeper, tick: Tick) -> tuple[Loaded, str | None]:
     """Read a part, decode what nobody has decoded yet, and keep it.
 
     Args:
         samples: what to read.
         picture: what every image is brought to.
-        storage: how it is kept.
-        data: where the data lie, to tell shelves apart.
+        keeper: what keeps it.
         tick: called once a sample.
-        pools: what decodes where nothing is kept.
 
     Returns:
         The part, and a note if it is kept in another way than first chosen.
@@ -110,19 +119,19 @@ def load(
     Raises:
         ResourceError: there is no room where it was asked to be kept.
     """
-    mode = choose(samples, picture, storage)
+    mode = choose(samples, picture, keeper.storage)
     if mode == "disk":
         try:
-            return _on_disk(samples, picture, open_shelf(storage.folder, data, picture, storage.limit), tick), None
+            return _on_disk(samples, picture, keeper.shelf(picture), tick), None
         except ResourceError as error:
-            if storage.mode == "disk":
+            if keeper.storage.mode == "disk":
                 raise
             note = f"decoded pictures are not kept on disk: {error.got}"
             if bytes_of(len(samples), picture) <= SHARE_OF_MEMORY * physical_memory():
                 return _in_memory(samples, picture, tick), note
-            return _streamed(samples, picture, storage, tick, pools), note
+            return _streamed(samples, picture, keeper, tick), note
     if mode == "stream":
-        return _streamed(samples, picture, storage, tick, pools), None
+        return _streamed(samples, picture, keeper, tick), None
     return _in_memory(samples, picture, tick), None
 
 
@@ -164,7 +173,8 @@ def _in_memory(samples: Samples, picture: Picture, tick: Tick) -> Loaded:
             good += 1
         reads.append(Read(read.digest, None, read.fault))
         tick()
-    return _loaded(samples, reads, Held(pixels[:good]))
+    kept, digests, faults = _sorted_out(samples, reads)
+    return Loaded(kept, Held(pixels[: len(kept)]), digests, faults)
 
 
 def _fits(array: np.ndarray, picture: Picture) -> bool:
@@ -196,12 +206,14 @@ def _on_disk(samples: Samples, picture: Picture, shelf: Shelf, tick: Tick) -> Lo
             reads.append(Read(read.digest, None, read.fault))
             tick()
     shelf.refresh()
-    places = np.array([shelf.places[read.digest] for read in reads if read.fault is None], np.int64).reshape(-1, 2)
+    kept, digests, faults = _sorted_out(samples, reads)
+    places = np.array([shelf.places[digest] for digest in digests], np.int64).reshape(-1, 2)
     empty = np.empty((0, *_row(picture)), np.dtype(picture.kind))
-    return _loaded(samples, reads, Shelved(tuple(shelf.segments) or (empty,), places[:, 0], places[:, 1]))
+    pictures = Shelved(tuple(shelf.segments) or (empty,), places[:, 0], places[:, 1])
+    return Loaded(kept, pictures, digests, faults)
 
 
-def _streamed(samples: Samples, picture: Picture, storage: Storage, tick: Tick, pools: Pools) -> Loaded:
+def _streamed(samples: Samples, picture: Picture, keeper: Keeper, tick: Tick) -> Loaded:
     """Every picture decoded once to see that it can be, and again whenever it is asked for.
 
     The first pass is left out where files of the same paths, sizes and times of change have passed it before.
@@ -216,18 +228,17 @@ def _streamed(samples: Samples, picture: Picture, storage: Storage, tick: Tick, 
 
     state = state_of(samples.items)
     settings = [state, asdict(picture), PIL.__version__, list(samples.names)]
-    seen, key = storage.folder / "seen", key_of(settings)
+    seen, key = keeper.storage.folder / "seen", key_of(settings)
     found = json.loads(remembered(seen, key, first_pass) if state else first_pass())
     reads = [
         Read(bytes.fromhex(digest), None, None if told is None else Fault(name, *told))
         for name, (digest, told) in zip(samples.names, found, strict=True)
     ]
-    good = [row for row, read in enumerate(reads) if read.fault is None]
-    if len(good) < len(samples):
+    good, digests, faults = _sorted_out(samples, reads)
+    if faults:
         forget(seen, key)  # a permission is given, a disk comes back, and the file's size and time stay
-    kept = samples if len(good) == len(samples) else samples.pick(np.array(good, dtype=np.int64))
-    known = KnownItems(kept.items, tuple(reads[row].digest for row in good))
-    return _loaded(samples, reads, Streamed(replace(kept, items=known), pools[picture]))
+    known = replace(good, items=KnownItems(good.items, digests))
+    return Loaded(good, Streamed(known, keeper.pool(picture)), digests, faults)
 
 
 def _row(picture: Picture) -> tuple[int, int, int]:
@@ -235,11 +246,12 @@ def _row(picture: Picture) -> tuple[int, int, int]:
     return h, w, C
 
 
-def _loaded(samples: Samples, reads: Sequence[Read], pictures: Pictures) -> Loaded:
+def _sorted_out(samples: Samples, reads: Sequence[Read]) -> tuple[Samples, tuple[bytes, ...], tuple[Fault, ...]]:
+    """The good samples, their digests, and the faults of the others."""
     faults = tuple(read.fault for read in reads if read.fault is not None)
     good = [row for row, read in enumerate(reads) if read.fault is None]
     kept = samples.pick(np.array(good, dtype=np.int64)) if faults else samples
-    return Loaded(kept, pictures, tuple(reads[row].digest for row in good), faults)
+    return kept, tuple(reads[row].digest for row in good), faults
 
 
 def _check_memory(size: int, count: int, picture: Picture) -> None:

@@ -58,7 +58,7 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
     before = saved = time.monotonic()
     for batch, loss in enumerate(fit(state, batches, loss_fn=wired.loss_fn, lr_at=wired.lr_at), start=first + 1):
         now = time.monotonic()
-        images = min(wired.batch_size, count - (batch - 1) * wired.batch_size)
+        images = min(wired.feed.batch_size, count - (batch - 1) * wired.feed.batch_size)
         history.add_batch(loss, images, now - before)
         if stop.number or now - saved > recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)

@@ -9,15 +9,13 @@ from PIL import Image
 from torch import Tensor
 
 from striate.base.errors import ConfigError
-from striate.data.augment import colour_axes
-from striate.data.batches import Feed, batch_of, epoch_samples
+from striate.data.batches import batch_of, epoch_samples
 from striate.data.dataset import Dataset
 from striate.data.doctor.sheet import sheet
-from striate.data.kinds import top_of
 from striate.data.preprocess import Preprocess
 from striate.data.source import open_source
 from striate.experiment.recipe import Recipe
-from striate.experiment.wiring import augment_of, part_by_part, picture_of, prepare_data, settled
+from striate.experiment.wiring import feed_of, picture_of, prepare_data, settled
 
 EPOCHS = 4  # in how many each picture is shown
 
@@ -37,18 +35,8 @@ def preview(recipe: Recipe, count: int, reading: Callable[[int, int], None] | No
         raise ConfigError("data show", "--count", ">= 1", got=count, fix="12 fill a sheet")
     source = open_source(recipe.data, skip_bad=recipe.split.skip_bad)
     recipe = settled(recipe, source)
-    dataset = prepare_data(recipe, source, reading)
-    picture, augment = picture_of(recipe, source), augment_of(recipe, picture_of(recipe, source))
-    feed = Feed(
-        split=dataset.train,
-        preprocess=Preprocess.plain(picture),
-        augment=augment,
-        seed=recipe.seed,
-        batch_size=count,
-        num_classes=len(dataset.classes),
-        axes=colour_axes(part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
-    )
-    with closing(dataset):
+    with closing(prepare_data(recipe, source, reading)) as dataset:
+        feed = feed_of(recipe, dataset, Preprocess.plain(picture_of(recipe, source)), "cpu")
         samples = epoch_samples(feed, 0)[:count]
         batches = [batch_of(feed, epoch, samples) for epoch in range(EPOCHS)]
     images = [_bytes(inputs[i]) for i in range(len(samples)) for inputs, _ in batches]

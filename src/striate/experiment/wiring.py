@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from striate.analysis.rules import trainable_parameters
 from striate.base.errors import ConfigError, DataError
-from striate.calculus.whitening import Axes
-from striate.data.augment import Augment, check, colour_axes
+from striate.data.augment import check, colour_axes
 from striate.data.batches import Feed
 from striate.data.cache_folder import cache_path
 from striate.data.dataset import Dataset, Wanted, prepare
@@ -47,8 +46,7 @@ class Wired:
         card: what its network is.
         dataset: splits of uint8 pictures.
         preprocess: uint8 picture -> input.
-        augment: random changes of training pictures.
-        axes: of the colours of the training split, where they are needed.
+        feed: what training batches are made of.
         architecture: how to build the network again.
         plan: what runs the steps.
         network: what is kept: the trained module, without heads that only training needs.
@@ -56,7 +54,6 @@ class Wired:
         loss_fn: (logits, labels) -> mean loss.
         lr_at: learning rate of an update.
         epochs: passes over the training split.
-        batch_size: pictures an update.
         steps_per_epoch: updates in an epoch, the last partial batch included.
     """
 
@@ -64,8 +61,7 @@ class Wired:
     card: Card
     dataset: Dataset
     preprocess: Preprocess
-    augment: Augment
-    axes: Axes | None
+    feed: Feed
     architecture: Architecture
     plan: Plan
     network: nn.Module
@@ -73,23 +69,7 @@ class Wired:
     loss_fn: Criterion
     lr_at: Schedule
     epochs: int
-    batch_size: int
     steps_per_epoch: int
-
-    @property
-    def feed(self) -> Feed:
-        """What training batches are made of."""
-        return Feed(
-            split=self.dataset.train,
-            preprocess=self.preprocess,
-            augment=self.augment,
-            seed=self.recipe.seed,
-            batch_size=self.batch_size,
-            num_classes=len(self.dataset.classes),
-            axes=self.axes,
-            balanced=self.recipe.sampling.balanced,
-            device=self.plan.device,
-        )
 
     @property
     def title(self) -> str:
@@ -176,14 +156,14 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         ConfigError: options that do not fit the data or the network.
     """
     picture, chosen = picture_of(recipe, source), card(recipe.model)
-    augment = augment_of(recipe, picture)
     assert recipe.epochs is not None
-    assert recipe.batch_size is not None
     asked = _asked(recipe, chosen, picture, len(dataset.classes))
     network = plan.place(drawn(chosen, asked, recipe.seed))
     _check_logits(recipe, network, asked, plan)
     model = plan.place(with_heads(chosen, network, recipe.seed))
-    steps_per_epoch = ceil(len(dataset.train) / recipe.batch_size)
+    preprocess = _preprocess(recipe, picture, dataset)
+    feed = feed_of(recipe, dataset, preprocess, plan.device)
+    steps_per_epoch = ceil(len(dataset.train) / feed.batch_size)
     total = recipe.epochs * steps_per_epoch
     warmup = min(total, round((recipe.schedule.warmup_epochs or 0.0) * steps_per_epoch))
     optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
@@ -191,9 +171,8 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         recipe=recipe,
         card=chosen,
         dataset=dataset,
-        preprocess=_preprocess(recipe, picture, dataset),
-        augment=augment,
-        axes=colour_axes(part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
+        preprocess=preprocess,
+        feed=feed,
         architecture=_architecture(recipe, chosen, asked),
         plan=plan,
         network=network,
@@ -201,19 +180,33 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         loss_fn=_loss(recipe, chosen, dataset),
         lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
         epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
         steps_per_epoch=steps_per_epoch,
     )
 
 
-def augment_of(recipe: Recipe, picture: Picture) -> Augment:
-    """The random changes, if they mean something for this picture."""
-    augment = recipe.augment.changes()
+def feed_of(recipe: Recipe, dataset: Dataset, preprocess: Preprocess, device: str) -> Feed:
+    """What training batches are made of, by a recipe with nothing left open.
+
+    Raises:
+        ConfigError: random changes that mean nothing for this picture.
+    """
+    picture, augment = preprocess.picture, recipe.augment.changes()
     check(augment, picture.channels, top_of(picture.kind))
-    if augment.shift >= min(picture.height, picture.width):
-        must = f"below the picture's {min(picture.height, picture.width)} pixels"
-        raise ConfigError("augment", "shift", must, got=augment.shift, fix="2 is usual")
-    return augment
+    side = min(picture.height, picture.width)
+    if augment.shift >= side:
+        raise ConfigError("augment", "shift", f"below the picture's {side} pixels", got=augment.shift, fix="2 is usual")
+    assert recipe.batch_size is not None
+    return Feed(
+        split=dataset.train,
+        preprocess=preprocess,
+        augment=augment,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size,
+        num_classes=len(dataset.classes),
+        axes=colour_axes(_part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
+        balanced=recipe.sampling.balanced,
+        device=device,
+    )
 
 
 def _preprocess(recipe: Recipe, picture: Picture, dataset: Dataset) -> Preprocess:
@@ -224,9 +217,9 @@ def _preprocess(recipe: Recipe, picture: Picture, dataset: Dataset) -> Preproces
     if asked.mean is not None and asked.std is not None:
         _check_given(asked.mean, asked.std, picture)
         return Preprocess(picture, asked.mean, asked.std)
-    normal = Preprocess(picture, *mean_std(part_by_part(dataset)))
+    normal = Preprocess(picture, *mean_std(_part_by_part(dataset)))
     if asked.normalise in ("pca", "zca"):
-        return normal.whitened(part_by_part(dataset), asked.normalise)
+        return normal.whitened(_part_by_part(dataset), asked.normalise)
     return normal
 
 
@@ -239,7 +232,7 @@ def _check_given(mean: tuple[float, ...], std: tuple[float, ...], picture: Pictu
             raise ConfigError("preprocess", name, f"{picture.channels} {top}, one a channel", got=list(values), fix=fix)
 
 
-def part_by_part(dataset: Dataset) -> Iterator[Tensor]:
+def _part_by_part(dataset: Dataset) -> Iterator[Tensor]:
     """The training pictures, some at a time."""
     for start in range(0, len(dataset.train), MEASURED_AT_ONCE):
         rows = np.arange(start, min(start + MEASURED_AT_ONCE, len(dataset.train)))

@@ -123,5 +123,5 @@ def noise(x: Images, draws: Draws, axes: Axes, top: float | None) -> Images:
 
 def normal(words: Int64[Tensor, "B M"]) -> Float64[Tensor, "B K"]:
     """Standard normal numbers from pairs of words: sqrt(-2 ln u) cos(2 pi v), u in (0, 1] (Box and Muller 1958)."""
-    radius, angle = words[:, ::2].double() + 1, words[:, 1::2].double()
+    radius, angle = words[:, ::2] + 1, words[:, 1::2]
     return (-2 * uniform(radius).log()).sqrt() * (2 * torch.pi * uniform(angle)).cos()

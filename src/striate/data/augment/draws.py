@@ -60,7 +60,7 @@ class Draws:
 
     def uniform(self, block: Block) -> Float64[Tensor, "N K 4"]:
         """The same as numbers in [0, 1)."""
-        return uniform(self.of(block).double())
+        return uniform(self.of(block))
 
     def signed(self, block: Block) -> Float64[Tensor, "N K 4"]:
         """The same as numbers in [-1, 1)."""

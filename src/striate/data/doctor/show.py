@@ -1,14 +1,13 @@
 """A few pictures of a data set as a network would get them."""
 
 import numpy as np
-from jaxtyping import Int64
 from PIL import Image
 
 from striate.base.errors import ConfigError, DataError
-from striate.base.random import Purpose, key, philox
 from striate.data.decode import DecodeFault, decoded
 from striate.data.doctor.sheet import NO_PICTURE, sheet
 from striate.data.doctor.visible import visible
+from striate.data.order import shuffled
 from striate.data.picture import Picture
 from striate.data.samples import Samples, Source
 
@@ -52,14 +51,7 @@ def chosen(source: Source, samples: Samples, label: str | None, count: int, seed
         if not len(rows):
             fix = "choose another split or class"
             raise DataError(source.location, f"pictures of {label!r}", "in this split", got="none", fix=fix)
-    return samples.pick(_order(rows, seed)[:count])
-
-
-def _order(rows: Int64[np.ndarray, " N"], seed: int) -> Int64[np.ndarray, " N"]:
-    """Shuffled as training with this seed takes them in its first epoch."""
-    zero = np.zeros_like(rows)
-    words = philox((rows, zero, zero, zero), key(seed, Purpose.ORDER))
-    return rows[np.argsort(words[0] << 32 | words[1], kind="stable")]
+    return samples.pick(shuffled(rows, seed, epoch=0)[:count])  # as training meets them
 
 
 def show(source: Source, samples: Samples, picture: Picture) -> tuple[Image.Image, tuple[str, ...]]:
