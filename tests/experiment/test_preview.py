@@ -92,3 +92,13 @@ def test_photographs_are_cropped_and_mirrored_and_what_was_asked_for_stays(photo
     asked = settled(recipe(photos, flip=False, crop_scale=1.0), source)
     assert (asked.augment.shift, asked.augment.flip, asked.augment.crop_scale) == (0, False, 1.0)
     assert asked.epochs == 1
+
+
+def test_numbers_without_a_range_are_shown_from_the_least_to_the_greatest(monkeypatch, tmp_path):
+    x = np.random.default_rng(0).normal(5, 3, (20, 32, 32)).astype(np.float32)
+    x[3] = 7.0  # constant
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(20) % 2)
+    wanted = parse_recipe({"data": str(tmp_path / "x.npz"), "augment": {"shift": 0}})
+    ((images, _),) = spied(monkeypatch, wanted, 14)
+    assert {image.dtype for image in images} == {np.dtype(np.uint8)}
+    assert max(int(image.max()) for image in images) == 255

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -12,6 +11,8 @@ from striate.base.errors import ConfigError
 from striate.data.batches import batch_of, epoch_samples
 from striate.data.dataset import Dataset
 from striate.data.doctor.sheet import sheet
+from striate.data.doctor.visible import visible
+from striate.data.kinds import Kind
 from striate.data.preprocess import Preprocess
 from striate.data.source import open_source
 from striate.experiment.recipe import Recipe
@@ -39,17 +40,16 @@ def preview(recipe: Recipe, count: int, reading: Callable[[int, int], None] | No
         feed = feed_of(recipe, dataset, Preprocess.plain(picture_of(recipe, source)), "cpu")
         samples = epoch_samples(feed, 0)[:count]
         batches = [batch_of(feed, epoch, samples) for epoch in range(EPOCHS)]
-    images = [_bytes(inputs[i]) for i in range(len(samples)) for inputs, _ in batches]
+    images = [_bytes(inputs[i], source.kind) for i in range(len(samples)) for inputs, _ in batches]
     titles = [_title(dataset, targets[i]) for i in range(len(samples)) for _, targets in batches]
     return sheet(images, titles, columns=2 * EPOCHS if len(samples) > 4 else EPOCHS)
 
 
-def _bytes(x: Tensor) -> np.ndarray:
-    """C H W of bytes; of other than three channels the first, of numbers without a range from least to greatest."""
-    shown = x if len(x) == 3 else x[:1]
-    if shown.min() < 0 or shown.max() > 1:
-        shown = (shown - shown.min()) / (shown.max() - shown.min())
-    return (255 * shown).round().to(torch.uint8).numpy()
+def _bytes(x: Tensor, kind: Kind) -> np.ndarray:
+    """C H W of bytes that a person can look at."""
+    pixels = x.permute(1, 2, 0).numpy()
+    whole = pixels if kind == "float32" else (255 * pixels).round().astype(np.uint8)
+    return visible(whole).transpose(2, 0, 1)
 
 
 def _title(dataset: Dataset, target: Tensor) -> str:
