@@ -86,6 +86,8 @@ def test_a_path_that_is_no_utf_8_is_refused_since_toml_cannot_hold_it(key):
 
 
 def test_an_entry_of_a_union_is_named_by_its_own_key():
-    with pytest.raises(ConfigError, match=r"recipe: loss\.class_weights") as caught:
+    with pytest.raises(ConfigError) as caught:
         parse_recipe({"loss": {"class_weights": [0, 2]}})
-    assert "[" not in caught.value.what
+    assert caught.value.what == "loss.class_weights"
+    assert caught.value.must == "'none' or 'balanced' or greater than 0"
+    assert "more after this one" not in caught.value.fix

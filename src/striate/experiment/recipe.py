@@ -306,21 +306,27 @@ def _explain(error: ValidationError) -> ConfigError:
     ours = first.get("ctx", {}).get("error")
     if isinstance(ours, ConfigError):
         return ours
-    keys = [str(part) for part in first["loc"] if "[" not in str(part)]  # of a union, its branches apart
+    keys = _keys(first)
     path = ".".join(keys) or "recipe"
     if first["type"] == "extra_forbidden":
         known = known_keys()
         near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)
         return ConfigError("recipe", "key", "a known one", got=path, fix=f"did you mean {near[0]}?")
-    must = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    others = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
+    same = [entry for entry in error.errors() if _keys(entry)[: len(keys)] == keys]  # of a union, one for each branch
+    must = " or ".join(dict.fromkeys(entry["msg"].removeprefix("Input should be ") for entry in same))
+    rest = error.error_count() - len(same)
     return ConfigError(
         "recipe",
         path,
-        must,
+        must.removeprefix("Value error, "),
         got=shown(str(first["input"])),
-        fix=f"change {path} in the recipe or on the command line{others}",
+        fix=f"change {path} in the recipe or on the command line" + (f" ({rest} more after this one)" if rest else ""),
     )
+
+
+def _keys(entry: Mapping[str, Any]) -> list[str]:
+    """Where in the recipe, the branches of unions apart."""
+    return [str(part) for part in entry["loc"] if "[" not in str(part)]
 
 
 def known_keys(table: type[Table] = Recipe, prefix: str = "") -> list[str]:
