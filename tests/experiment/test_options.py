@@ -6,7 +6,8 @@ import torch
 
 from striate.base.errors import ConfigError, DataError
 from striate.experiment.events import EpochEnded
-from striate.experiment.recipe import Recipe, known_keys, parse_recipe, read_recipe
+from striate.experiment.recipe import Recipe, known_keys, parse_recipe
+from striate.experiment.recipe_file import read_recipe
 from striate.experiment.train import start
 from striate.training.checkpoint import newest
 

@@ -8,7 +8,8 @@ import torch
 import striate
 from striate.base.errors import ConfigError, ModelFileError
 from striate.experiment.events import EpochEnded, Finished, Stepped
-from striate.experiment.recipe import parse_recipe, read_recipe
+from striate.experiment.recipe import parse_recipe
+from striate.experiment.recipe_file import read_recipe
 from striate.experiment.train import go_on, resume, start, train
 from striate.models.syntax import NotationError
 from striate.training.checkpoint import newest

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.base.errors import ConfigError
-from striate.experiment.recipe import known_keys, parse_override, parse_recipe, read_recipe
+from striate.experiment.recipe import known_keys, parse_recipe
+from striate.experiment.recipe_file import parse_override, read_recipe
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -34,14 +35,25 @@ def test_toml_out_is_the_recipe_that_toml_in_gives(values):
     [
         ({"epoch": 3}, r"key must be a known one, got epoch\.\n  Fix: did you mean epochs\?"),
         ({"schedule": {"warmup": 1}}, r"got schedule\.warmup\.\n  Fix: did you mean schedule\.warmup_epochs\?"),
-        ({"lr": -1}, "lr must be greater than 0, got -1"),
-        ({"lr": float("nan")}, "lr must be a finite number, got nan"),
+        ({"lr": -1}, "lr must be greater than 0 or 'auto', got -1"),
+        ({"lr": float("nan")}, "lr must be a finite number or 'auto', got nan"),
         ({"epochs": 0}, "epochs must be greater than or equal to 1, got 0"),
         ({"epochs": "many"}, "epochs must be a valid integer"),
-        ({"optimizer": "sgdm"}, "optimizer must be 'sgd' or 'adamw', got sgdm"),
+        ({"optimizer": "sgdm"}, "optimizer must be 'sgd', 'adagrad', 'rmsprop', 'adam' or 'adamw', got sgdm"),
         ({"optimizer": "adamw", "momentum": 0.9}, "momentum must be left out where it means nothing, got 0.9 with"),
+        (
+            {"optimizer": "adam", "update": {"nesterov": True}},
+            "update.nesterov must be left out where it means nothing",
+        ),
+        ({"update": {"beta1": 0.5}}, r"beta1 must be left out .* got 0\.5 without optimizer adam or adamw"),
+        ({"schedule": {"gamma": 0.5}}, "schedule.gamma must be left out where it means nothing"),
+        ({"stopping": {"min_delta": 0.0}}, "got 0.0 without stopping.patience"),
+        ({"loss": {"name": "bce"}}, "loss.name of task classify must be cross_entropy or hinge or mse, got bce"),
+        ({"loss": {"name": "hinge", "focal_gamma": 1.0}}, "focal_gamma must be left out"),
+        ({"task": "regress", "augment": {"shift": 2}}, "augment.shift must be left out .* got 2 with task regress"),
+        ({"task": "multilabel", "split": {"folds": 3}}, "split.folds must be left out"),
         ({"augment": 3}, "augment must be"),
-        ({"task": "paint"}, "task must be 'classify', got paint"),
+        ({"task": "paint"}, "task must be 'classify', 'multilabel', 'regress', 'segment' or 'reconstruct', got paint"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_way_out(values, message):

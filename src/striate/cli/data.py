@@ -140,7 +140,7 @@ def _show_augmented(
     from striate.cli.progress import reading_bar
     from striate.data.doctor.sheet import check_png, save_sheet
     from striate.experiment.preview import preview
-    from striate.experiment.recipe import parse_override, read_recipe
+    from striate.experiment.recipe_file import parse_override, read_recipe
 
     for name, value in others.items():
         if value is not None:

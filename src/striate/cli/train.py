@@ -57,7 +57,7 @@ def train(
     recipe_file, overrides = _split(arguments or [])
     overrides += [(key, value) for key, value in flags.items() if value is not None]
 
-    from striate.experiment.recipe import parse_override, read_recipe
+    from striate.experiment.recipe_file import parse_override, read_recipe
     from striate.experiment.train import train as run_training
 
     changes = [parse_override(entry) if isinstance(entry, str) else entry for entry in overrides]

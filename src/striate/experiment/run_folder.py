@@ -17,7 +17,9 @@ from typing import Any
 from striate import __version__
 from striate.base.errors import ConfigError, ModelFileError
 from striate.base.files import clean_temporaries, locked, make_folder, shell_name, write, write_json
-from striate.experiment.recipe import MAX_THREADS, Recipe, read_recipe
+from striate.experiment.recipe import Recipe
+from striate.experiment.recipe_file import read_recipe
+from striate.experiment.recipe_tables import MAX_THREADS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ With N training pictures:
     colour photographs of many sizes    flip, crop_scale 0.25, label_smoothing 0.1
     other colour pictures               flip, shift by an eighth of the side, label_smoothing 0.1
     grey pictures                       shift 2, no flip: they may be digits or letters, which a flip makes others
+
+What the optimiser, the schedule and the loss leave open is `USUAL`.
 """
 
-from typing import TypeVar
+from collections.abc import Mapping
 
 from striate.data.picture import Picture
 from striate.data.samples import Source
-from striate.experiment.recipe import Recipe, Table
+from striate.experiment.recipe import Recipe
+from striate.experiment.recipe_sense import loss_of, means, value_of
 
 LOOKS = 25_000  # at training pictures, in a whole run on few
 LEAST_EPOCHS, MOST_EPOCHS = 20, 200
@@ -24,7 +27,17 @@ SMALLEST_BATCH, LARGEST_BATCH = 16, 64
 WARMUP = 0.5  # epochs
 SMOOTHING = 0.1
 
-Filled = TypeVar("Filled", bound=Table)
+USUAL: dict[str, float | int | bool] = {
+    "update.nesterov": False,
+    "update.alpha": 0.99,
+    "update.beta1": 0.9,
+    "update.beta2": 0.999,
+    "schedule.gamma": 0.1,
+    "schedule.power": 1.0,
+    "schedule.patience": 5,
+    "stopping.min_delta": 0.0,
+    "loss.huber_delta": 1.0,
+}
 
 
 def settle(recipe: Recipe, source: Source, picture: Picture, count: int) -> Recipe:
@@ -37,14 +50,27 @@ def settle(recipe: Recipe, source: Source, picture: Picture, count: int) -> Reci
         count: training pictures.
     """
     epochs = recipe.epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, round(LOOKS / max(1, count))))
+    usual = {
+        **USUAL,
+        **_moves(recipe, source, picture),
+        "loss.name": loss_of(recipe),
+        "loss.label_smoothing": SMOOTHING if picture.channels == 3 else 0.0,
+        "schedule.warmup_epochs": epochs / 20 if epochs > LEAST_EPOCHS else WARMUP,
+        "schedule.step_epochs": epochs / 3,
+    }
+    filled = {"epochs": epochs, "batch_size": recipe.batch_size or batch_size(count)}
+    return with_open_filled(recipe.model_copy(update=filled), usual)
+
+
+def with_open_filled(recipe: Recipe, usual: Mapping[str, object]) -> Recipe:
+    """The recipe with the usual for every dotted key that is open and means something beside the others."""
+    tables: dict[str, dict[str, object]] = {}
+    for key, value in usual.items():
+        table, name = key.split(".")
+        if value_of(recipe, key) is None and means(recipe, key):
+            tables.setdefault(table, {})[name] = value
     return recipe.model_copy(
-        update={
-            "epochs": epochs,
-            "batch_size": recipe.batch_size or batch_size(count),
-            "augment": _filled(recipe.augment, _moves(source, picture)),
-            "loss": _filled(recipe.loss, {"label_smoothing": SMOOTHING if picture.channels == 3 else 0.0}),
-            "schedule": _filled(recipe.schedule, {"warmup_epochs": epochs / 20 if epochs > LEAST_EPOCHS else WARMUP}),
-        }
+        update={table: getattr(recipe, table).model_copy(update=values) for table, values in tables.items()}
     )
 
 
@@ -58,13 +84,14 @@ def batch_size(count: int) -> int:
     return min(LARGEST_BATCH, max(SMALLEST_BATCH, largest))
 
 
-def _moves(source: Source, picture: Picture) -> dict[str, object]:
-    if picture.channels != 3:
-        return {"shift": 2, "flip": False, "crop_scale": 1.0}
-    if source.size is None:
-        return {"shift": 0, "flip": True, "crop_scale": 0.25}
-    return {"shift": picture.height // 8, "flip": True, "crop_scale": 1.0}
-
-
-def _filled(table: Filled, usual: dict[str, object]) -> Filled:
-    return table.model_copy(update={name: value for name, value in usual.items() if getattr(table, name) is None})
+def _moves(recipe: Recipe, source: Source, picture: Picture) -> dict[str, object]:
+    """Small changes that leave a picture of its class; where a picture is its own target, none that enlarge it."""
+    if recipe.task not in ("classify", "reconstruct"):
+        moves: tuple[int, bool, float] = (0, False, 1.0)
+    elif picture.channels != 3:
+        moves = (2, False, 1.0)
+    elif source.size is None:
+        moves = (0, True, 0.25)
+    else:
+        moves = (picture.height // 8, True, 1.0)
+    return dict(zip(("augment.shift", "augment.flip", "augment.crop_scale"), moves, strict=True))
