@@ -1,3 +1,6 @@
+import csv
+import io
+import math
 import os
 import pty
 import subprocess
@@ -18,7 +21,7 @@ def row(**changes):
         "lr": 0.01,
         "train_loss": 0.5,
         "validation_loss": 0.4,
-        "validation_accuracy": 0.9,
+        "validation_score": 0.9,
         "images_per_second": 1234.5,
     }
     return EpochRow(**{**values, **changes})
@@ -37,19 +40,37 @@ def test_an_epochs_line_says_all_and_what_is_left():
 def test_the_best_is_the_most_accurate_then_the_smaller_loss_then_the_earlier_and_never_nan():
     history = History()
     for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.8)], start=1):
-        history.rows.append(row(epoch=epoch, validation_accuracy=accuracy, validation_loss=loss))
-    history.rows.append(row(epoch=5, validation_accuracy=0.99, validation_loss=float("nan")))
+        history.rows.append(row(epoch=epoch, validation_score=accuracy, validation_loss=loss))
+    history.rows.append(row(epoch=5, validation_score=0.99, validation_loss=float("nan")))
     assert history.best.epoch == 3
     history.lost.append(3)
     assert history.best.epoch == 4
     assert History.from_dict(history.as_dict()).best.epoch == 4
 
 
+def test_a_bad_score_is_better_than_none_and_without_any_score_the_loss_decides():
+    history = History(metric="r2")
+    for epoch, (score, loss) in enumerate([(math.nan, 0.1), (-7.5, 9.0), (math.nan, 0.05)], start=1):
+        history.rows.append(row(epoch=epoch, validation_score=score, validation_loss=loss))
+    history.rows.append(row(epoch=4, validation_score=math.nan, validation_loss=math.nan))
+    assert history.best.epoch == 2
+    history.lost.append(2)
+    assert history.best.epoch == 3
+
+
+def test_the_metrics_name_the_score_and_read_back_exactly():
+    history = History(metric="r2", rows=[row(validation_score=1 / 3)])
+    (line,) = csv.DictReader(io.StringIO(history.as_csv()))
+    assert list(line) == "epoch,step,seconds,lr,train_loss,validation_loss,validation_r2,images_per_second".split(",")
+    assert float(line["validation_r2"]) == 1 / 3
+    assert History().as_csv().rstrip().split(",")[-2] == "validation_accuracy"
+
+
 def test_an_epochs_loss_is_the_mean_over_pictures_with_a_ragged_last_batch():
     history = History()
     history.add_batch(1.0, 6, 0.1)
     history.add_batch(4.0, 2, 0.1)
-    ended = history.end_epoch(step=2, lr=0.1, validation_loss=1.0, validation_accuracy=0.5)
+    ended = history.end_epoch(step=2, lr=0.1, validation_loss=1.0, validation_score=0.5)
     assert ended.train_loss == pytest.approx((6 * 1.0 + 2 * 4.0) / 8)
     assert ended.images_per_second == pytest.approx(40)
 

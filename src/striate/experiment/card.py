@@ -68,7 +68,7 @@ def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
         fingerprint=dataset.fingerprint[:16],
         epoch=row.epoch,
         epochs=outcome.epochs,
-        validation=row.validation_accuracy,
+        validation=row.validation_score,
         validation_count=len(dataset.validation.labels),
         test=outcome.test.accuracy,
         low=low,

@@ -33,11 +33,19 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """An epoch was trained and validated."""
+    """An epoch was trained and validated.
+
+    Args:
+        row: its line of metrics.csv.
+        epochs: of the whole run.
+        best: whether it is the best so far.
+        metric: what its score is called.
+    """
 
     row: EpochRow
     epochs: int
     best: bool
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
         path=folder.path,
         epochs=len(history.rows),
         train_seconds=history.seconds,
-        validation_accuracy=row.validation_accuracy,
+        validation_accuracy=row.validation_score,
         test=classification(logits, labels, wired.dataset.classes),
         parameters=wired.parameters,
         own_file=wired.recipe.model if wired.card.digest else None,
@@ -63,7 +63,7 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
 
 
 def _write(wired: Wired, history: History, folder: RunFolder, outcome: Outcome, row: EpochRow) -> None:
-    pictures = {"curves.png": curves(history.rows, row), "confusion.png": confusion_matrix(outcome.test)}
+    pictures = {"curves.png": curves(history, row), "confusion.png": confusion_matrix(outcome.test)}
     for name, content in pictures.items():
         folder.write(name, content)
     _write_samples(wired, folder)

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any
 
 
@@ -16,8 +17,8 @@ class EpochRow:
         seconds: of training and validation since the run began, pauses left out.
         lr: of the epoch's last update.
         train_loss: mean over the epoch's pictures as they were trained on, augmentation and dropout included.
-        validation_loss: mean cross-entropy in nats.
-        validation_accuracy: in [0, 1].
+        validation_loss: mean of the task's loss; cross-entropy is in nats.
+        validation_score: the task's figure of merit, larger is better; NaN where there is none.
         images_per_second: training alone.
     """
 
@@ -27,16 +28,25 @@ class EpochRow:
     lr: float
     train_loss: float
     validation_loss: float
-    validation_accuracy: float
+    validation_score: float
     images_per_second: float
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Larger is better: accuracy, then the smaller loss; NaN is worst."""
-        accuracy, loss = self.validation_accuracy, self.validation_loss
-        if accuracy != accuracy or loss != loss:
-            return (-1.0, 0.0)
-        return (accuracy, -loss)
+        """Larger is better: score, then the smaller loss; NaN is worst."""
+        if math.isnan(self.validation_loss):
+            return (-math.inf, -math.inf)
+        score = -math.inf if math.isnan(self.validation_score) else self.validation_score
+        return (score, -self.validation_loss)
+
+
+def columns(metric: str) -> list[str]:
+    """The header of metrics.csv, where the score has the name of what it is.
+
+    >>> columns("r2")[-2:]
+    ['validation_r2', 'images_per_second']
+    """
+    return [f"validation_{metric}" if f.name == "validation_score" else f.name for f in fields(EpochRow)]
 
 
 @dataclass(slots=True)
@@ -50,6 +60,7 @@ class History:
         train_seconds: of this epoch's updates.
         seconds: of the whole run.
         lost: epochs whose checkpoint was found damaged; they cannot be the best.
+        metric: what the validation score is called: accuracy, r2, iou, ...
     """
 
     rows: list[EpochRow] = field(default_factory=list)
@@ -58,6 +69,7 @@ class History:
     train_seconds: float = 0.0
     seconds: float = 0.0
     lost: list[int] = field(default_factory=list)
+    metric: str = "accuracy"
 
     @property
     def best(self) -> EpochRow | None:
@@ -77,7 +89,7 @@ class History:
         self.train_seconds += seconds
         self.seconds += seconds
 
-    def end_epoch(self, *, step: int, lr: float, validation_loss: float, validation_accuracy: float) -> EpochRow:
+    def end_epoch(self, *, step: int, lr: float, validation_loss: float, validation_score: float) -> EpochRow:
         """Close the epoch under way."""
         row = EpochRow(
             epoch=len(self.rows) + 1,
@@ -86,7 +98,7 @@ class History:
             lr=lr,
             train_loss=self.loss_sum / self.images,
             validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
+            validation_score=validation_score,
             images_per_second=self.images_per_second,
         )
         self.rows.append(row)
@@ -105,7 +117,7 @@ class History:
     def as_csv(self) -> str:
         """metrics.csv."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, [f.name for f in fields(EpochRow)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in self.rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns(self.metric))
+        writer.writerows(astuple(row) for row in self.rows)
         return text.getvalue()

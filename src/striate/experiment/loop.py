@@ -44,10 +44,10 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
         result = classification(logits, labels, wired.dataset.classes)
         step = wired.state.step
         row = history.end_epoch(
-            step=step, lr=wired.lr_at(step - 1), validation_loss=result.loss, validation_accuracy=result.accuracy
+            step=step, lr=wired.lr_at(step - 1), validation_loss=result.loss, validation_score=result.accuracy
         )
         save_position(folder, wired, history)
-        yield EpochEnded(row=row, epochs=wired.epochs, best=history.best is row)
+        yield EpochEnded(row=row, epochs=wired.epochs, best=history.best is row, metric=history.metric)
 
 
 def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:

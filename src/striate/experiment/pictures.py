@@ -9,7 +9,7 @@ from PIL import Image
 from striate.base.marks import shown
 from striate.data.kinds import Planes
 from striate.evaluate.classification import Classification
-from striate.experiment.history import EpochRow
+from striate.experiment.history import EpochRow, History
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9731a", "#7a7a7a"
 NAMED_CLASSES = 40  # with more, names and numbers in the matrix could not be read
@@ -27,25 +27,26 @@ def _png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def curves(rows: list[EpochRow], best: EpochRow) -> bytes:
-    """Losses, validation accuracy and learning rate over the epochs, as PNG."""
+def curves(history: History, best: EpochRow) -> bytes:
+    """Losses, validation score and learning rate over the epochs, as PNG."""
+    rows, metric = history.rows, history.metric
     figure = _figure(9.0, 3.4)
-    loss, accuracy = figure.subplots(1, 2)
+    loss, score = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     mark = "o" if len(rows) < 30 else None
     loss.plot(epochs, [row.train_loss for row in rows], color=BLUE, marker=mark, ms=3, label="training")
     loss.plot(epochs, [row.validation_loss for row in rows], color=ORANGE, marker=mark, ms=3, label="validation")
     loss.set(xlabel="epoch", ylabel="loss, nats", yscale="log")
     loss.legend(frameon=False)
-    accuracy.plot(epochs, [row.validation_accuracy for row in rows], color=ORANGE, marker=mark, ms=3)
-    accuracy.axvline(best.epoch, color=GREY, lw=0.8, ls=":")
-    accuracy.set(
-        xlabel="epoch", ylabel="validation accuracy", title=f"best {best.validation_accuracy:.4f}, epoch {best.epoch}"
+    score.plot(epochs, [row.validation_score for row in rows], color=ORANGE, marker=mark, ms=3)
+    score.axvline(best.epoch, color=GREY, lw=0.8, ls=":")
+    score.set(
+        xlabel="epoch", ylabel=f"validation {metric}", title=f"best {best.validation_score:.4f}, epoch {best.epoch}"
     )
-    rate = accuracy.twinx()
+    rate = score.twinx()
     rate.plot(epochs, [row.lr for row in rows], color=GREY, lw=0.8)
     rate.set_ylabel("learning rate", color=GREY)
-    for axes in (loss, accuracy):
+    for axes in (loss, score):
         axes.grid(alpha=0.25)
         axes.spines[["top"]].set_visible(False)
     return _png(figure)

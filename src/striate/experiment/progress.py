@@ -42,7 +42,7 @@ def epoch_line(event: EpochEnded) -> str:
     left = (event.epochs - row.epoch) * row.seconds / row.epoch
     return (
         f"epoch {row.epoch:>{len(str(event.epochs))}}/{event.epochs}  loss {row.train_loss:.4f}  "
-        f"validation loss {share(row.validation_loss)}  accuracy {share(row.validation_accuracy)}"
+        f"validation loss {share(row.validation_loss)}  {event.metric} {share(row.validation_score)}"
         f"{' best' if event.best else '     '}  {row.images_per_second:,.0f} pictures/s  {clock(left)} left"
     )
 

@@ -83,13 +83,13 @@ def _confused(test: Classification) -> str:
 
 
 def _epochs(history: History) -> str:
-    head = ("epoch", "training loss", "validation loss", "validation accuracy", "learning rate", "pictures/s")
+    head = ("epoch", "training loss", "validation loss", f"validation {history.metric}", "learning rate", "pictures/s")
     rows = [
         (
             str(row.epoch),
             f"{row.train_loss:.4f}",
             share(row.validation_loss),
-            share(row.validation_accuracy),
+            share(row.validation_score),
             f"{row.lr:.2g}",
             f"{row.images_per_second:,.0f}",
         )
