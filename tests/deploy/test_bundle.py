@@ -20,7 +20,7 @@ from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.data.source import open_source
 from striate.deploy.bundle import FILES, WHITENING, Architecture, Bundle, Config, load_bundle, save_bundle
-from striate.experiment.wiring import prepare_data
+from striate.experiment.picture_material import prepare_data
 
 
 @pytest.fixture

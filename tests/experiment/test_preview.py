@@ -9,7 +9,7 @@ from striate.data.source import open_source
 from striate.experiment.preview import EPOCHS, preview
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import start
-from striate.experiment.wiring import settled
+from striate.experiment.picture_material import settled
 
 
 @pytest.fixture(scope="module")

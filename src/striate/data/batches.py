@@ -9,7 +9,7 @@ one more).  A class smaller than its places begins anew, in another order; its s
 (sample + k N)-th in its k-th round, so that it is augmented anew as well.  The places are put in the order above.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,26 +106,35 @@ def epoch_samples(feed: Feed, epoch: int) -> Samples:
     return epoch_order(len(feed.split), feed.seed, epoch).numpy()
 
 
-def training_batches(feed: Feed, epoch: int, first: int = 0) -> Iterator[Batch]:
+def whole(count: int) -> slice:
+    """All rows: of a process that shares its batches with no other."""
+    return slice(0, count)
+
+
+def training_batches(
+    feed: Feed, epoch: int, first: int = 0, rows: Callable[[int], slice] = whole
+) -> Iterator[Batch]:
     """One epoch of training, shuffled and augmented, from batch `first` on; the next batches are made ahead.
 
     Args:
         feed: what the batches are made of.
         epoch: counted from 0.
         first: the number of batches of this epoch that a resumed run has done.
+        rows: which rows of a batch to make, by its length; another process makes the others.
 
     Yields:
         (input (B, C, H, W) float32 channels last, labels (B,) int64, or a probability for each class where pictures
         are mixed).
     """
     assert first >= 0
-    return prefetched(_training_batches(feed, epoch, first))
+    return prefetched(_training_batches(feed, epoch, first, rows))
 
 
-def _training_batches(feed: Feed, epoch: int, first: int) -> Iterator[Batch]:
+def _training_batches(feed: Feed, epoch: int, first: int, rows: Callable[[int], slice]) -> Iterator[Batch]:
     order = epoch_samples(feed, epoch)
     for start in range(first * feed.batch_size, len(order), feed.batch_size):
-        yield batch_of(feed, epoch, order[start : start + feed.batch_size])
+        batch = order[start : start + feed.batch_size]
+        yield batch_of(feed, epoch, batch[rows(len(batch))])
 
 
 def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
@@ -153,16 +162,22 @@ def _augmented(feed: Feed, images: Part, draws: Draws) -> Shaped[Tensor, "B C H 
 
 
 def evaluation_batches(
-    split: Split, preprocess: Preprocess, batch_size: int, device: str | torch.device = "cpu"
+    split: Split,
+    preprocess: Preprocess,
+    batch_size: int,
+    *,
+    device: str | torch.device = "cpu",
+    rows: Callable[[int], slice] = whole,
 ) -> Iterator[Batch]:
-    """The split once, in its own order; as `training_batches` without chance."""
+    """The split once, in its own order, or those of it that `rows` picks; as `training_batches` without chance."""
     assert batch_size >= 1
-    return prefetched(_evaluation_batches(split, preprocess, batch_size, device))
+    places = np.arange(len(split))[rows(len(split))]
+    return prefetched(_evaluation_batches(split, preprocess, places, batch_size, device))
 
 
 def _evaluation_batches(
-    split: Split, preprocess: Preprocess, batch_size: int, device: str | torch.device
+    split: Split, preprocess: Preprocess, places: Samples, batch_size: int, device: str | torch.device
 ) -> Iterator[Batch]:
-    for start in range(0, len(split), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(split)))
+    for start in range(0, len(places), batch_size):
+        rows = places[start : start + batch_size]
         yield preprocess.to_input(split.pictures.gather(rows).to(device)), split.labels[rows].to(device)

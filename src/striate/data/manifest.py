@@ -16,18 +16,18 @@ COLUMNS = ("split", "class", "path", "sha256")
 Rows = dict[tuple[str, str], tuple[str, str]]  # (split, path) -> (class, digest)
 
 
-def manifest(dataset: Dataset) -> bytes:
+def manifest(rows: Rows) -> bytes:
     """The file's content."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for (split, path), (name, digest) in rows_of(dataset).items():
+    for (split, path), (name, digest) in rows.items():
         writer.writerow((split, name, path, digest))
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def rows_of(dataset: Dataset) -> Rows:
-    """The same as a dictionary."""
+    """Every picture of a set."""
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     rows: Rows = {}
     for (title, split), digests in zip(splits.items(), dataset.digests, strict=True):

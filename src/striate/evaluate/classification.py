@@ -50,9 +50,36 @@ class Classification:
     per_class: tuple[ClassResult, ...]
     confusion: tuple[tuple[int, ...], ...]
 
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        return "accuracy"
+
+    @property
+    def score(self) -> float:
+        """What epochs are compared by."""
+        return self.accuracy
+
+    def headline(self) -> dict[str, Any]:
+        """Accuracy and its interval."""
+        return {"accuracy": self.accuracy, "interval": list(self.interval)}
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no NaN: such a loss is None."""
         return {**asdict(self), "loss": self.loss if isfinite(self.loss) else None}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Classification":
+        """The inverse of `as_dict`."""
+        low, high = values["interval"]
+        return cls(
+            accuracy=float(values["accuracy"]),
+            interval=(float(low), float(high)),
+            loss=float("nan") if values["loss"] is None else float(values["loss"]),
+            count=int(values["count"]),
+            per_class=tuple(ClassResult(**entry) for entry in values["per_class"]),
+            confusion=tuple(tuple(row) for row in values["confusion"]),
+        )
 
 
 def wilson(correct: int, count: int) -> tuple[float, float]:

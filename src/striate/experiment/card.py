@@ -1,11 +1,16 @@
 """The model card: what a model is, what it was trained on, how good it is and where that stops."""
 
 import shlex
+from typing import TYPE_CHECKING
 
 from striate.data.preprocess import Preprocess
-from striate.experiment.history import EpochRow
-from striate.experiment.outcome import Outcome
-from striate.experiment.wiring import Wired
+from striate.evaluate.classification import Classification
+from striate.experiment.picture_material import PictureMaterial
+
+if TYPE_CHECKING:
+    from striate.experiment.history import EpochRow
+    from striate.experiment.outcome import Outcome
+    from striate.experiment.wiring import Wired
 
 TEMPLATE = """\
 ---
@@ -48,32 +53,34 @@ NETWORK = """
 """
 
 
-def model_card(wired: Wired, outcome: Outcome, row: EpochRow) -> str:
+def model_card(wired: "Wired", outcome: "Outcome", row: "EpochRow") -> str:
     """README.md of the bundle."""
-    dataset, preprocess, known = wired.dataset, wired.preprocess, wired.card
-    picture = preprocess.picture
-    low, high = outcome.test.interval
+    material, test, known = wired.material, outcome.test, wired.built.card
+    assert isinstance(material, PictureMaterial)
+    assert isinstance(test, Classification)
+    picture = material.preprocess.picture
+    low, high = test.interval
     return TEMPLATE.format(
         model=wired.title,
-        data=dataset.name,
-        count=len(dataset.classes),
-        classes=", ".join(dataset.classes[:30]) + (", ..." if len(dataset.classes) > 30 else ""),
+        data=material.name,
+        count=len(material.classes),
+        classes=", ".join(material.classes[:30]) + (", ..." if len(material.classes) > 30 else ""),
         parameters=outcome.parameters,
         source=known.source,
         faithful=known.faithful,
         channels=picture.channels,
         side=wired.architecture.image_size,
-        preprocessing=_told(preprocess),
-        train=len(dataset.train),
-        fingerprint=dataset.fingerprint[:16],
+        preprocessing=_told(material.preprocess),
+        train=material.count("train"),
+        fingerprint=material.fingerprint[:16],
         epoch=row.epoch,
         epochs=outcome.epochs,
         validation=row.validation_score,
-        validation_count=len(dataset.validation.labels),
-        test=outcome.test.accuracy,
+        validation_count=material.count("validation"),
+        test=test.accuracy,
         low=low,
         high=high,
-        test_count=outcome.test.count,
+        test_count=test.count,
         own=f" --model {shlex.quote(wired.architecture.name)}" if known.digest else "",
         network=NETWORK.format(text=wired.architecture.name.replace(", ", ",\n")) if known.text else "",
     )

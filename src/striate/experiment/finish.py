@@ -5,22 +5,17 @@ and says that all is done.
 """
 
 import math
-import re
-
-import numpy as np
+from contextlib import nullcontext
 
 from striate import __version__
 from striate.base.errors import ModelFileError, NumericError
 from striate.base.files import make_folder
-from striate.data.batches import evaluation_batches
 from striate.deploy.bundle import Bundle, Config, save_bundle
-from striate.evaluate.classification import classification
-from striate.evaluate.collect import collect
-from striate.experiment.card import model_card
-from striate.experiment.history import EpochRow, History
-from striate.experiment.loop import EVALUATION_BATCH
+from striate.experiment.history import History
+from striate.experiment.loop import outputs_of
 from striate.experiment.outcome import Outcome
-from striate.experiment.pictures import confusion_matrix, curves, sample_file
+from striate.experiment.picture_material import PictureMaterial
+from striate.experiment.pictures import curves
 from striate.experiment.position import load_weights
 from striate.experiment.report import report
 from striate.experiment.run_folder import RunFolder, environment
@@ -47,55 +42,47 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
             fix="lower lr; the run folder holds the checkpoints, and no model was made",
         )
     load_weights(wired, best(folder.checkpoints, row.step))
-    batches = evaluation_batches(wired.dataset.test, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device)
-    logits, labels = collect(wired.network, batches)
+    batches = wired.material.evaluation("test")
+    test = wired.task.measure(outputs_of(wired.network, batches, nullcontext))  # in float32, as the bundle predicts
     outcome = Outcome(
         path=folder.path,
+        task=wired.recipe.task,
         epochs=len(history.rows),
         train_seconds=history.seconds,
-        validation_accuracy=row.validation_score,
-        test=classification(logits, labels, wired.dataset.classes),
+        validation_score=row.validation_score,
+        test=test,
         parameters=wired.parameters,
-        own_file=wired.recipe.model if wired.card.digest else None,
+        own_file=wired.recipe.model if wired.built.card.digest else None,
     )
-    _write(wired, history, folder, outcome, row)
+    _write(wired, history, folder, outcome)
     return outcome
 
 
-def _write(wired: Wired, history: History, folder: RunFolder, outcome: Outcome, row: EpochRow) -> None:
-    pictures = {"curves.png": curves(history, row), "confusion.png": confusion_matrix(outcome.test)}
+def _write(wired: Wired, history: History, folder: RunFolder, outcome: Outcome) -> None:
+    row = history.best
+    assert row is not None
+    pictures = {"curves.png": curves(history, row), **wired.task.pictures(wired, outcome.test)}
     for name, content in pictures.items():
         folder.write(name, content)
-    _write_samples(wired, folder)
-    card = model_card(wired, outcome, row)
-    save_bundle(folder.model, _bundle(wired), card)
+    make_folder(folder.path / "samples")
+    for name, content in wired.task.samples(wired).items():
+        folder.write(f"samples/{name}", content)
+    save_bundle(folder.model, _bundle(wired), wired.task.card(wired, outcome, row))
     folder.write("report.html", report(wired, history, outcome, pictures))
     folder.write_json("result.json", outcome.as_dict())
 
 
 def _bundle(wired: Wired) -> Bundle:
-    versions = environment()
+    versions, material = environment(), wired.material
+    assert isinstance(material, PictureMaterial)
     config = Config(
         architecture=wired.architecture,
-        preprocess=wired.preprocess.as_dict(),
-        classes=wired.dataset.classes,
-        data_fingerprint=wired.dataset.fingerprint,
+        preprocess=material.preprocess.as_dict(),
+        classes=material.classes,
+        data_fingerprint=material.fingerprint,
         versions={"striate": __version__, **{name: versions[name] for name in ("torch", "pillow", "python")}},
     )
-    return Bundle(model=wired.network, preprocess=wired.preprocess, config=config)
-
-
-def _write_samples(wired: Wired, folder: RunFolder) -> None:
-    """One test picture a class, as files that `striate predict` can be tried on."""
-    test = wired.dataset.test
-    samples = folder.path / "samples"
-    make_folder(samples)
-    for number, name in enumerate(wired.dataset.classes[:20]):
-        places = np.flatnonzero(test.labels.numpy() == number)
-        if len(places):
-            suffix, content = sample_file(test.images[places[0]].numpy())
-            safe = re.sub(r"[^\w.-]+", "_", name)
-            folder.write(f"samples/{number:02d}-{safe}.{suffix}", content)
+    return Bundle(model=wired.network, preprocess=material.preprocess, config=config)
 
 
 def outcome_of(folder: RunFolder) -> Outcome | None:

@@ -78,6 +78,11 @@ class History:
         return max(whole, key=lambda row: row.rank, default=None)
 
     @property
+    def scores(self) -> list[float]:
+        """Of the finished epochs, in their order: what schedule and stopping look at."""
+        return [-math.inf if math.isnan(row.validation_loss) else row.validation_score for row in self.rows]
+
+    @property
     def images_per_second(self) -> float:
         """Of the epoch under way."""
         return self.images / self.train_seconds if self.train_seconds > 0 else 0.0

@@ -14,10 +14,10 @@ from striate.data.split import Split
 from striate.deploy.predictor import Predictor, load
 from striate.evaluate.classification import Classification, classification
 from striate.evaluate.collect import collect
-from striate.experiment.loop import EVALUATION_BATCH
+from striate.experiment.material import EVALUATION_BATCH
+from striate.experiment.picture_material import prepare_data, storage_of
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder
-from striate.experiment.wiring import prepare_data, storage_of
 
 SPLITS = ("train", "validation", "test")
 

@@ -8,65 +8,56 @@ and nothing is lost.
 import time
 from collections.abc import Iterable, Iterator
 
-from torch import Tensor
+import torch
+from torch import nn
 
 from striate.base.errors import Stopped
 from striate.base.files import shell_name
-from striate.data.batches import evaluation_batches, training_batches
-from striate.evaluate.classification import classification
-from striate.evaluate.collect import collect
+from striate.evaluate.result import Result
 from striate.experiment.events import EpochEnded, Event, Stepped
 from striate.experiment.history import History
 from striate.experiment.position import save_position
 from striate.experiment.run_folder import RunFolder
+from striate.experiment.tasks.task import Pair
 from striate.experiment.wiring import Wired
-from striate.training.engine import Batch, fit
+from striate.training.engine import Autocast, Batch, fit
 from striate.training.signals import StopRequest
-
-EVALUATION_BATCH = 512  # pictures
 
 
 def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
-    """Train until the recipe's epochs are complete, saving as it goes.
+    """Train until the recipe's epochs are complete or validation gets no better, saving as it goes.
 
     Raises:
         Stopped: a signal came; everything is saved.
         NumericError: loss or gradient not finite; the last checkpoint has only finite numbers.
     """
-    while len(history.rows) < wired.epochs:
+    while not wired.ended(history.scores):
         yield from _train_epoch(wired, history, folder, stop)
         started = time.monotonic()
-        labels, logits = _validate(wired, stop)
+        result = measured(wired, "validation", stop)
         history.seconds += time.monotonic() - started
-        if stop.number:
+        if result is None:
             save_position(folder, wired, history)
             raise _stopped(wired, history, folder, stop)
-        result = classification(logits, labels, wired.dataset.classes)
         step = wired.state.step
-        row = history.end_epoch(
-            step=step, lr=wired.lr_at(step - 1), validation_loss=result.loss, validation_score=result.accuracy
-        )
+        lr = wired.lr_at(history.scores)(step - 1)
+        row = history.end_epoch(step=step, lr=lr, validation_loss=result.loss, validation_score=result.score)
         save_position(folder, wired, history)
         yield EpochEnded(row=row, epochs=wired.epochs, best=history.best is row, metric=history.metric)
 
 
 def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
-    recipe, state, count = wired.recipe, wired.state, len(wired.dataset.train)
-    epoch = len(history.rows)
-    first = state.step - epoch * wired.steps_per_epoch
-    batches = training_batches(wired.feed, epoch, first)
     before = saved = time.monotonic()
-    for batch, loss in enumerate(fit(state, batches, loss_fn=wired.loss_fn, lr_at=wired.lr_at), start=first + 1):
+    for batch, loss in _updates(wired, history):
         now = time.monotonic()
-        images = min(wired.feed.batch_size, count - (batch - 1) * wired.feed.batch_size)
-        history.add_batch(loss, images, now - before)
-        if stop.number or now - saved > recipe.execution.checkpoint_seconds:
+        history.add_batch(loss, _samples(wired, batch), now - before)
+        if stop.number or now - saved > wired.recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)
             saved = time.monotonic()
         if stop.number:
             raise _stopped(wired, history, folder, stop)
         yield Stepped(
-            epoch=epoch + 1,
+            epoch=len(history.rows) + 1,
             epochs=wired.epochs,
             batch=batch,
             batches=wired.steps_per_epoch,
@@ -76,11 +67,44 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
         before = time.monotonic()
 
 
-def _validate(wired: Wired, stop: StopRequest) -> tuple[Tensor, Tensor]:
-    """Labels and logits of the validation split; only a part of them if a signal came."""
-    batches = evaluation_batches(wired.dataset.validation, wired.preprocess, EVALUATION_BATCH, device=wired.plan.device)
-    logits, labels = collect(wired.network, _until_stopped(batches, stop))
-    return labels, logits
+def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float]]:
+    """The updates that are left of the epoch under way: number within it, from 1, and loss."""
+    epoch = len(history.rows)
+    first = wired.state.step - epoch * wired.steps_per_epoch
+    losses = fit(
+        wired.state,
+        wired.material.training(epoch, first, batch_size=wired.batch_size),
+        objective=wired.objective,
+        lr_at=wired.lr_at(history.scores),
+        rules=wired.rules,
+        autocast=wired.plan.autocast,
+    )
+    return enumerate(losses, start=first + 1)
+
+
+def _samples(wired: Wired, batch: int) -> int:
+    """Of an epoch's batch, counted from 1; the last one holds the rest."""
+    return min(wired.batch_size, wired.material.count("train") - (batch - 1) * wired.batch_size)
+
+
+def measured(wired: Wired, part: str, stop: StopRequest) -> Result | None:
+    """How good the network is on a part of the data; None if a signal came first."""
+    batches = wired.material.evaluation(part)
+    result = wired.task.measure(outputs_of(wired.network, _until_stopped(batches, stop), wired.plan.autocast))
+    return None if stop.number else result
+
+
+def outputs_of(network: nn.Module, batches: Iterable[Batch], autocast: Autocast) -> Iterator[Pair]:
+    """Outputs and targets of every batch; the network comes back in the mode it was in."""
+    training = network.training
+    network.eval()
+    try:
+        for x, y in batches:
+            with torch.inference_mode(), autocast():
+                outputs = network(x)
+            yield outputs, y
+    finally:
+        network.train(training)
 
 
 def _until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from striate.deploy.predictor import Picture, Prediction, Predictor, load
-from striate.evaluate.classification import Classification, ClassResult
+from striate.evaluate.result import Result
+from striate.experiment.tasks.catalogue import RESULTS
 
 
 @dataclass(frozen=True)
@@ -15,19 +16,21 @@ class Outcome:
 
     Args:
         path: its folder.
+        task: what was learnt.
         epochs: passes made.
         train_seconds: training and validation, pauses left out.
-        validation_accuracy: of the best epoch, in [0, 1].
+        validation_score: of the best epoch, in the measure of the task, such as accuracy in [0, 1].
         test: the best epoch's result on pictures that chose nothing.
         parameters: trainable numbers of the network.
         own_file: FILE.py:NAME of the network, where the recipe names one; prediction runs it.
     """
 
     path: Path
+    task: str
     epochs: int
     train_seconds: float
-    validation_accuracy: float
-    test: Classification
+    validation_score: float
+    test: Result
     parameters: int
     own_file: str | None = None
 
@@ -40,12 +43,18 @@ class Outcome:
         """Classify one picture with the trained network."""
         return self.model.predict(picture, top)
 
+    @property
+    def validation_accuracy(self) -> float:
+        """The validation score, of a run that sorts samples into classes."""
+        return self.validation_score
+
     def as_dict(self) -> dict[str, Any]:
         """What result.json holds."""
         return {
+            "task": self.task,
             "epochs": self.epochs,
             "train_seconds": self.train_seconds,
-            "validation_accuracy": self.validation_accuracy,
+            "validation_score": self.validation_score,
             "test": self.test.as_dict(),
             "parameters": self.parameters,
         }
@@ -53,22 +62,8 @@ class Outcome:
     @classmethod
     def from_dict(cls, path: Path, values: dict[str, Any], own_file: str | None = None) -> "Outcome":
         """The inverse of `as_dict`."""
-        test = values["test"]
-        return cls(
-            path=path,
-            own_file=own_file,
-            **{
-                **values,
-                "test": Classification(
-                    accuracy=float(test["accuracy"]),
-                    interval=(float(test["interval"][0]), float(test["interval"][1])),
-                    loss=float(test["loss"]),
-                    count=int(test["count"]),
-                    per_class=tuple(ClassResult(**entry) for entry in test["per_class"]),
-                    confusion=tuple(tuple(row) for row in test["confusion"]),
-                ),
-            },
-        )
+        test = RESULTS[values["task"]](values["test"])
+        return cls(path=path, own_file=own_file, **{**values, "test": test})
 
     def summary(self) -> dict[str, Any]:
         """What `striate train --json` prints."""
@@ -76,8 +71,7 @@ class Outcome:
             "run": str(self.path),
             "epochs": self.epochs,
             "train_seconds": self.train_seconds,
-            "validation_accuracy": self.validation_accuracy,
-            "test_accuracy": self.test.accuracy,
-            "test_interval": list(self.test.interval),
+            f"validation_{self.test.metric}": self.validation_score,
+            **{f"test_{name}": value for name, value in self.test.headline().items()},
             "parameters": self.parameters,
         }

@@ -5,14 +5,14 @@ from typing import Any
 from torch import Tensor
 
 from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, StriateError
-from striate.data.manifest import difference, read_manifest, rows_of
+from striate.data.manifest import difference, read_manifest
 from striate.experiment.history import History
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
 from striate.training.checkpoint import Checkpoint, newest, save_checkpoint
 from striate.training.optimisers import optimizer_tensors, restore_optimizer
 
-MODEL, OPTIMIZER = "model.", "optimizer."
+MODEL, OPTIMIZER, AVERAGE = "model.", "optimizer.", "average."
 
 
 def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
@@ -23,6 +23,8 @@ def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
     """
     state, best = wired.state, history.best
     tensors = {MODEL + name: tensor for name, tensor in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {AVERAGE + name: tensor for name, tensor in state.average.tensors().items()}
     _refuse_non_finite(tensors, state.step)
     tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
     checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
@@ -47,8 +49,9 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
     return {
         "history": history.as_dict(),
         "recipe": _recipe(wired),
-        "fingerprint": wired.dataset.fingerprint,
-        "classes": list(wired.dataset.classes),
+        "scaler": wired.state.scaler.state_dict() if wired.state.scaler else None,
+        "fingerprint": wired.material.fingerprint,
+        "classes": list(wired.material.classes),
         "device": wired.plan.device,
         "threads": wired.plan.threads,
     }
@@ -56,8 +59,8 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
 
 def _recipe(wired: Wired) -> dict[str, Any]:
     """What decides the run's numbers; a file of the user's may lie elsewhere now."""
-    values = wired.recipe.model_dump(mode="json", exclude={"execution"})
-    return values | {"model": wired.architecture.name} if wired.card.digest else values
+    values = wired.recipe.model_dump(mode="json", exclude={"execution", "track"})
+    return values | {"model": wired.architecture.name} if wired.built.card.digest else values
 
 
 def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str]]:
@@ -93,6 +96,8 @@ def _restore(
         )
     load_weights(wired, checkpoint)
     restore_optimizer(wired.state.optimizer, _part(checkpoint, OPTIMIZER))
+    if wired.state.scaler is not None:
+        wired.state.scaler.load_state_dict(record["scaler"])
     wired.state.step = checkpoint.step
     return History.from_dict(record["history"]), notes
 
@@ -107,6 +112,8 @@ def load_weights(wired: Wired, checkpoint: Checkpoint) -> None:
         wired.state.model.load_state_dict(_part(checkpoint, MODEL))
     except RuntimeError as error:
         raise _foreign("tensors of another") from error
+    if wired.state.average is not None:
+        wired.state.average.restore(_part(checkpoint, AVERAGE))
 
 
 def _foreign(got: str) -> ModelFileError:
@@ -134,8 +141,8 @@ def _compare(folder: RunFolder, record: dict[str, Any], wired: Wired) -> None:
             got="; ".join(changed),
             fix="put it back, or start a new run with `striate train` and this recipe",
         )
-    if record["fingerprint"] != wired.dataset.fingerprint:
-        then, now = tuple(record["classes"]), wired.dataset.classes
+    if record["fingerprint"] != wired.material.fingerprint:
+        then, now = tuple(record["classes"]), wired.material.classes
         others = f"other pictures or labels{_what_changed(folder, wired)}"
         got = others if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
         raise DataError(
@@ -149,7 +156,7 @@ def _what_changed(folder: RunFolder, wired: Wired) -> str:
         before = read_manifest((folder.path / "manifest.csv").read_bytes())
     except (OSError, ValueError):
         return ""
-    return f": {difference(before, rows_of(wired.dataset))}"
+    return f": {difference(before, wired.material.listing())}"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

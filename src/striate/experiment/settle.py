@@ -27,6 +27,7 @@ SMALLEST_BATCH, LARGEST_BATCH = 16, 64
 WARMUP = 0.5  # epochs
 SMOOTHING = 0.1
 
+UNCHANGED = {"augment.shift": 0, "augment.flip": False, "augment.crop_scale": 1.0, "loss.label_smoothing": 0.0}
 USUAL: dict[str, float | int | bool] = {
     "update.nesterov": False,
     "update.alpha": 0.99,
@@ -40,21 +41,20 @@ USUAL: dict[str, float | int | bool] = {
 }
 
 
-def settle(recipe: Recipe, source: Source, picture: Picture, count: int) -> Recipe:
+def settle(recipe: Recipe, count: int, changes: Mapping[str, object]) -> Recipe:
     """The recipe with nothing left open.
 
     Args:
         recipe: as it was asked for; what it says stays.
-        source: the data.
-        picture: what the network is to see.
-        count: training pictures.
+        count: training samples.
+        changes: the usual random changes and label smoothing of such data.
     """
     epochs = recipe.epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, round(LOOKS / max(1, count))))
     usual = {
         **USUAL,
-        **_moves(recipe, source, picture),
+        **UNCHANGED,
+        **changes,
         "loss.name": loss_of(recipe),
-        "loss.label_smoothing": SMOOTHING if picture.channels == 3 else 0.0,
         "schedule.warmup_epochs": epochs / 20 if epochs > LEAST_EPOCHS else WARMUP,
         "schedule.step_epochs": epochs / 3,
     }
@@ -84,14 +84,13 @@ def batch_size(count: int) -> int:
     return min(LARGEST_BATCH, max(SMALLEST_BATCH, largest))
 
 
-def _moves(recipe: Recipe, source: Source, picture: Picture) -> dict[str, object]:
-    """Small changes that leave a picture of its class; where a picture is its own target, none that enlarge it."""
-    if recipe.task not in ("classify", "reconstruct"):
-        moves: tuple[int, bool, float] = (0, False, 1.0)
-    elif picture.channels != 3:
-        moves = (2, False, 1.0)
-    elif source.size is None:
-        moves = (0, True, 0.25)
-    else:
-        moves = (picture.height // 8, True, 1.0)
-    return dict(zip(("augment.shift", "augment.flip", "augment.crop_scale"), moves, strict=True))
+def usual_changes(recipe: Recipe, source: Source, picture: Picture) -> dict[str, object]:
+    """Small changes that leave a picture of its class, by what is to be learnt of it."""
+    smoothing = {"loss.label_smoothing": SMOOTHING if picture.channels == 3 else 0.0}
+    if recipe.task == "reconstruct":
+        return {}
+    if picture.channels != 3:
+        return {"augment.shift": 2, **smoothing}
+    if source.size is None:
+        return {"augment.flip": True, "augment.crop_scale": 0.25, **smoothing}
+    return {"augment.shift": picture.height // 8, "augment.flip": True, **smoothing}

@@ -1,40 +1,31 @@
-"""From a recipe to the parts that train: data, preprocessing, network, optimiser, schedule, loss."""
+"""From a recipe and its data to the parts that train: network, plan, optimiser, schedule, objective."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from striate.analysis.rules import trainable_parameters
-from striate.base.errors import ConfigError, DataError
-from striate.data.augment import check, colour_axes
-from striate.data.batches import Feed
 from striate.data.cache_folder import cache_path
-from striate.data.dataset import Dataset, Wanted, prepare
-from striate.data.kinds import top_of
-from striate.data.picture import Picture
-from striate.data.preprocess import Preprocess
-from striate.data.samples import Source
-from striate.data.splits import Shares, divide
-from striate.data.statistics import mean_std
-from striate.data.storage import Storage
 from striate.deploy.bundle import Architecture
+from striate.experiment.material import Material
+from striate.experiment.network import Network, architecture_of, network_of
 from striate.experiment.recipe import Recipe
-from striate.experiment.settle import settle
-from striate.models.card import Card, Criterion, Given, Options
-from striate.models.catalogue import card, drawn, title, with_heads
-from striate.models.own_file import check_output, is_file, short_name
-from striate.training.engine import TrainState
-from striate.training.losses import class_loss, class_weights
-from striate.training.optimisers import OPTIMISERS
-from striate.training.plan import Plan
-from striate.training.schedules import SCHEDULES, Schedule
-
-MEASURED_AT_ONCE = 256  # pictures
-PAPER_PAD = 2  # pixels: LeCun et al. 1998 put the 28x28 digits in the middle of 32x32
+from striate.experiment.tasks.catalogue import TASKS
+from striate.experiment.tasks.task import Task
+from striate.experiment.transfer import freeze
+from striate.models.catalogue import title
+from striate.training.average import Average
+from striate.training.engine import Objective, TrainState
+from striate.training.optimisers import OPTIMISERS, Settings
+from striate.training.plan import Asked, Machine, Plan, decide
+from striate.training.schedules import SCHEDULES, Curve, Schedule, plateau_factor
+from striate.training.stopping import should_stop
+from striate.training.trials import Work
+from striate.training.update import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +33,30 @@ class Wired:
     """Everything a run needs, built and placed.
 
     Args:
-        recipe: what was asked for.
-        card: what its network is.
-        dataset: splits of uint8 pictures.
-        preprocess: uint8 picture -> input.
-        feed: what training batches are made of.
+        recipe: what was asked for, with nothing left open.
+        material: its data.
+        task: what is to be learnt.
+        built: the network and where it came from.
         architecture: how to build the network again.
         plan: what runs the steps.
-        network: what is kept: the trained module, without heads that only training needs.
-        state: trained module and optimiser before the first update.
-        loss_fn: (logits, labels) -> mean loss.
-        lr_at: learning rate of an update.
-        epochs: passes over the training split.
+        state: what every update changes, before the first one.
+        objective: what is minimised.
+        rules: of an update.
+        schedule: learning rate of an update, where validation has no say in it.
+        epochs: passes over the training split, at most.
         steps_per_epoch: updates in an epoch, the last partial batch included.
     """
 
     recipe: Recipe
-    card: Card
-    dataset: Dataset
-    preprocess: Preprocess
-    feed: Feed
+    material: Material
+    task: Task
+    built: Network
     architecture: Architecture
     plan: Plan
-    network: nn.Module
     state: TrainState
-    loss_fn: Criterion
-    lr_at: Schedule
+    objective: Objective
+    rules: Rules
+    schedule: Schedule
     epochs: int
     steps_per_epoch: int
 
@@ -78,205 +67,156 @@ class Wired:
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers of the network."""
-        return trainable_parameters(self.network)
+        """Numbers of the network that are learnt."""
+        return trainable_parameters(self.built.module)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of an update."""
+        return batch_size_of(self.recipe)
+
+    @property
+    def network(self) -> nn.Module:
+        """What is validated and kept: without heads that only training needs, and the running mean if there is one."""
+        average = self.state.average
+        return self.built.module if average is None else self.built.kept(average.network)
+
+    def lr_at(self, scores: Sequence[float]) -> Schedule:
+        """Learning rate of an update in the epoch after those with these validation scores."""
+        asked = self.recipe.schedule
+        if asked.name != "plateau":
+            return self.schedule
+        factor = plateau_factor(scores, asked.patience or 0, asked.gamma or 1.0)
+        return lambda step: factor * self.schedule(step)
+
+    def ended(self, scores: Sequence[float]) -> bool:
+        """Whether the epochs with these validation scores were the last."""
+        asked = self.recipe.stopping
+        early = asked.patience > 0 and should_stop(scores, asked.patience, asked.min_delta or 0.0)
+        return early or len(scores) >= self.epochs
 
 
-def picture_of(recipe: Recipe, source: Source) -> Picture:
-    """The uint8 picture that training and prediction bring everything to.
-
-    Pictures that all lack the same few pixels on each side are put in the middle of black, as the paper
-    did with its digits; all others are resized.
-    """
-    asked = recipe.preprocess
-    size = asked.image_size or card(recipe.model).usual.image_size
-    channels = asked.channels or source.channels
-    if source.size is not None and source.size[0] == source.size[1]:
-        lacking = size - source.size[0]
-        if lacking % 2 == 0 and 0 < lacking <= 2 * PAPER_PAD:
-            return Picture(channels, *source.size, pad=lacking // 2, kind=source.kind, resize=asked.resize)
-    return Picture(channels, size, size, kind=source.kind, resize=asked.resize)
+def batch_size_of(recipe: Recipe) -> int:
+    """Samples of an update, of a recipe with nothing left open."""
+    assert isinstance(recipe.batch_size, int)
+    return recipe.batch_size
 
 
-def stored_for_training(recipe: Recipe, source: Source) -> Picture:
-    """The same, larger by an eighth of the side and more where random crops are to be taken from it."""
-    picture = picture_of(recipe, source)
-    if recipe.augment.changes().crop_scale == 1:
-        return picture
-    height, width = (-(-side * 8 // 7) for side in (picture.height, picture.width))
-    return replace(picture, height=height, width=width)
+def asked_of(recipe: Recipe) -> Asked:
+    """What the recipe says of execution."""
+    asked = recipe.execution
+    return Asked(
+        engine=asked.engine,
+        device=asked.device,
+        threads=asked.threads,
+        precision=asked.precision,
+        memory_format=asked.memory_format,
+        allocator=asked.allocator,
+    )
 
 
-def shares_of(recipe: Recipe) -> Shares:
-    """How data that bring no split are divided."""
-    split = recipe.split
-    return Shares(split.validation_fraction, split.test_fraction, split.folds, split.fold)
-
-
-def settled(recipe: Recipe, source: Source) -> Recipe:
-    """The recipe with nothing left open, now that the data are known."""
-    train = divide(source.parts, shares_of(recipe), recipe.seed)[0]
-    return settle(recipe, source, picture_of(recipe, source), len(train))
-
-
-def prepare_data(
-    recipe: Recipe,
-    source: Source,
-    progress: Callable[[int, int], None] | None = None,
-    *,
-    picture: Picture | None = None,
-) -> Dataset:
-    """Read and split the data as the recipe says; `picture` is the recipe's own, or that of a finished model.
+def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
+    """Decide what runs the steps.
 
     Raises:
-        DataError: pictures that do not decode, or too few to validate and to test with.
+        ConfigError: options that do not fit data, network or machine.
     """
-    train_picture = picture or stored_for_training(recipe, source)
-    fitted = picture or picture_of(recipe, source)
-    wanted = Wanted(fitted, train_picture, shares_of(recipe), recipe.seed, recipe.split.skip_bad, storage_of(recipe))
-    dataset = prepare(source, wanted, progress)
-    for name, part in (("validation", dataset.validation), ("test", dataset.test)):
-        if not len(part):
-            dataset.close()
-            fix = "bring a split of your own, or at least 3 pictures of some class"
-            raise DataError(source.location, f"{name} pictures", "at least one", got="none", fix=fix)
-    return dataset
+    built = network_of(recipe, material.given())
+    task = TASKS[recipe.task](recipe, material)
+    task.check(built)
+    batch = next(iter(material.training(0, 0, batch_size=batch_size_of(recipe))))
+    work = Work(
+        network=built.trained(recipe.seed),
+        batch=batch,
+        loss=task.objective(built).loss,
+        macs=macs_of(built.module, batch[0][:1].cpu()),
+        samples=(recipe.epochs or 1) * material.count("train"),
+    )
+    return decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
 
 
-def storage_of(recipe: Recipe) -> Storage:
-    """Where decoded pictures are kept."""
-    execution = recipe.execution
-    return Storage(execution.cache, cache_path("decoded"), round(execution.cache_gb * 1e9), execution.workers)
+def macs_of(network: nn.Module, sample: torch.Tensor) -> int:
+    """Multiply-accumulates of one sample's forward pass, by torch's own count of products and convolutions."""
+    training = network.training
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.eval()(sample)
+    network.train(training)
+    return int(counter.get_total_flops()) // 2
 
 
-def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
+def wire(recipe: Recipe, material: Material, plan: Plan) -> Wired:
     """Build and place what trains.
 
     Raises:
         ConfigError: options that do not fit the data or the network.
     """
-    picture, chosen = picture_of(recipe, source), card(recipe.model)
     assert recipe.epochs is not None
-    asked = _asked(recipe, chosen, picture, len(dataset.classes))
-    network = plan.place(drawn(chosen, asked, recipe.seed))
-    _check_logits(recipe, network, asked, plan)
-    model = plan.place(with_heads(chosen, network, recipe.seed))
-    preprocess = _preprocess(recipe, picture, dataset)
-    feed = feed_of(recipe, dataset, preprocess, plan.device)
-    steps_per_epoch = ceil(len(dataset.train) / feed.batch_size)
-    total = recipe.epochs * steps_per_epoch
-    warmup = min(total, round((recipe.schedule.warmup_epochs or 0.0) * steps_per_epoch))
-    optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
+    built = network_of(recipe, material.given())
+    task = TASKS[recipe.task](recipe, material)
+    task.check(built)
+    plan.place(built.module)
+    model = plan.place(built.trained(recipe.seed))
+    steps_per_epoch = ceil(material.count("train") / batch_size_of(recipe))
     return Wired(
         recipe=recipe,
-        card=chosen,
-        dataset=dataset,
-        preprocess=preprocess,
-        feed=feed,
-        architecture=_architecture(recipe, chosen, asked),
+        material=material,
+        task=task,
+        built=built,
+        architecture=architecture_of(recipe, built),
         plan=plan,
-        network=network,
-        state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
-        loss_fn=_loss(recipe, chosen, dataset),
-        lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
+        state=_state(recipe, model, plan),
+        objective=task.objective(built),
+        rules=_rules(recipe),
+        schedule=_schedule(recipe, steps_per_epoch),
         epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch,
     )
 
 
-def feed_of(recipe: Recipe, dataset: Dataset, preprocess: Preprocess, device: str) -> Feed:
-    """What training batches are made of, by a recipe with nothing left open.
-
-    Raises:
-        ConfigError: random changes that mean nothing for this picture.
-    """
-    picture, augment = preprocess.picture, recipe.augment.changes()
-    check(augment, picture.channels, top_of(picture.kind))
-    side = min(picture.height, picture.width)
-    if augment.shift >= side:
-        raise ConfigError("augment", "shift", f"below the picture's {side} pixels", got=augment.shift, fix="2 is usual")
-    assert recipe.batch_size is not None
-    return Feed(
-        split=dataset.train,
-        preprocess=preprocess,
-        augment=augment,
+def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:
+    """The network with its optimiser, what is frozen apart, and the running mean if one is asked for."""
+    freeze(model, recipe.transfer.freeze)
+    asked, decay = recipe.update, recipe.update.ema_decay
+    usual = Settings(lr=1.0)
+    settings = Settings(
+        lr=_peak(recipe),
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum or 0.0,
+        nesterov=bool(asked.nesterov),
+        beta1=usual.beta1 if asked.beta1 is None else asked.beta1,
+        beta2=usual.beta2 if asked.beta2 is None else asked.beta2,
+        alpha=usual.alpha if asked.alpha is None else asked.alpha,
+        lr_factors=recipe.transfer.lr_factors,
+    )
+    return TrainState(
+        model=model,
+        optimizer=OPTIMISERS[recipe.optimizer](model, settings),
         seed=recipe.seed,
-        batch_size=recipe.batch_size,
-        num_classes=len(dataset.classes),
-        axes=colour_axes(_part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
-        balanced=recipe.sampling.balanced,
-        device=device,
+        average=Average(model, decay) if decay else None,
+        scaler=plan.scaler(),
     )
 
 
-def _preprocess(recipe: Recipe, picture: Picture, dataset: Dataset) -> Preprocess:
-    """From pixels to input, measured on the training split where it is to be."""
-    asked, plain = recipe.preprocess, Preprocess.plain(picture)
-    if asked.normalise == "none":
-        return plain
-    if asked.mean is not None and asked.std is not None:
-        _check_given(asked.mean, asked.std, picture)
-        return Preprocess(picture, asked.mean, asked.std)
-    normal = Preprocess(picture, *mean_std(_part_by_part(dataset)))
-    if asked.normalise in ("pca", "zca"):
-        return normal.whitened(_part_by_part(dataset), asked.normalise)
-    return normal
-
-
-def _check_given(mean: tuple[float, ...], std: tuple[float, ...], picture: Picture) -> None:
-    """Refuse numbers in units of bytes, and those of another count of channels."""
-    top = "numbers" if picture.kind == "float32" else "numbers in [0, 1]"
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) != picture.channels or (picture.kind != "float32" and not all(0 <= v <= 1 for v in values)):
-            fix = f"of bytes, divide by 255; or normalise=measured takes the {name} of the training pictures"
-            raise ConfigError("preprocess", name, f"{picture.channels} {top}, one a channel", got=list(values), fix=fix)
-
-
-def _part_by_part(dataset: Dataset) -> Iterator[Tensor]:
-    """The training pictures, some at a time."""
-    for start in range(0, len(dataset.train), MEASURED_AT_ONCE):
-        rows = np.arange(start, min(start + MEASURED_AT_ONCE, len(dataset.train)))
-        yield dataset.train.pictures.gather(rows)
-
-
-def _asked(recipe: Recipe, chosen: Card, picture: Picture, classes: int) -> Options:
-    """What the builder of the network is told: the data's classes and channels, the picture's size."""
-    given = Given(
-        num_classes=classes,
-        in_channels=picture.channels,
-        image_size=picture.height + 2 * picture.pad,
-        dropout=recipe.regularise.dropout,
-    )
-    return chosen.settle(title(recipe.model), chosen.usual, given)
-
-
-def _architecture(recipe: Recipe, chosen: Card, asked: Options) -> Architecture:
-    """How to build the network again: a built-in name, the whole text, or FILE.py:NAME with the digest of the file."""
-    name = recipe.model if chosen.text is None else chosen.text(asked)
-    return Architecture(
-        name=short_name(name) if chosen.digest else name,
-        num_classes=asked.classes,
-        in_channels=asked.in_channels,
-        image_size=asked.image_size,
-        source_sha256=chosen.digest,
+def _rules(recipe: Recipe) -> Rules:
+    asked = recipe.update
+    return Rules(
+        accumulate=asked.accumulate,
+        clip_norm=asked.clip_norm,
+        clip_value=asked.clip_value,
+        l1=recipe.regularise.l1,
+        max_norm=recipe.regularise.max_norm,
     )
 
 
-def _check_logits(recipe: Recipe, network: nn.Module, asked: Options, plan: Plan) -> None:
-    """Refuse what cannot train: an output that is no logit a class."""
-    last = list(network.modules())[-1]
-    if isinstance(network, nn.Sequential) and isinstance(last, nn.Softmax | nn.LogSoftmax):
-        fix = "leave the softmax out: the loss takes logits, and prediction makes probabilities of them"
-        raise ConfigError(title(recipe.model), "the output", "logits", got=type(last).__name__.lower(), fix=fix)
-    if is_file(recipe.model):
-        batch = torch.zeros(2, asked.in_channels, asked.image_size, asked.image_size, device=plan.device)
-        check_output(recipe.model, network, batch, asked.classes)
+def _peak(recipe: Recipe) -> float:
+    assert isinstance(recipe.lr, float)
+    return recipe.lr
 
 
-def _loss(recipe: Recipe, chosen: Card, dataset: Dataset) -> Criterion:
-    """Cross-entropy or focal loss, in the form that the network is trained by."""
-    asked = recipe.loss
-    counts = torch.bincount(dataset.train.labels, minlength=len(dataset.classes)).tolist()
-    weights = class_weights(asked.class_weights, counts)
-    plain = class_loss(label_smoothing=asked.label_smoothing or 0.0, weights=weights, focal_gamma=asked.focal_gamma)
-    return chosen.loss(plain) if chosen.loss else plain
+def _schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
+    asked, total = recipe.schedule, (recipe.epochs or 0) * steps_per_epoch
+    warmup = min(total, round((asked.warmup_epochs or 0.0) * steps_per_epoch))
+    every = max(1, round((asked.step_epochs or 1.0) * steps_per_epoch))
+    curve = Curve(every=every, gamma=asked.gamma or 0.1, power=asked.power or 1.0)
+    name = "constant" if asked.name == "plateau" else asked.name
+    return SCHEDULES[name](_peak(recipe), warmup, total, curve)
