@@ -56,7 +56,7 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
     first = state.step - epoch * wired.steps_per_epoch
     batches = training_batches(wired.feed, epoch, first)
     before = saved = time.monotonic()
-    for batch, loss in enumerate(fit(state, batches, loss_fn=wired.loss_fn, lr_at=wired.lr_at), start=first + 1):
+    for batch, loss in enumerate(fit(state, batches, objective=wired.objective, lr_at=wired.lr_at), start=first + 1):
         now = time.monotonic()
         images = min(wired.feed.batch_size, count - (batch - 1) * wired.feed.batch_size)
         history.add_batch(loss, images, now - before)

@@ -27,11 +27,11 @@ from striate.experiment.settle import settle
 from striate.models.card import Card, Criterion, Given, Options
 from striate.models.catalogue import card, drawn, title, with_heads
 from striate.models.own_file import check_output, is_file, short_name
-from striate.training.engine import TrainState
+from striate.training.engine import Objective, TrainState
 from striate.training.losses import class_loss, class_weights
-from striate.training.optimisers import OPTIMISERS
+from striate.training.optimisers import OPTIMISERS, Settings
 from striate.training.plan import Plan
-from striate.training.schedules import SCHEDULES, Schedule
+from striate.training.schedules import SCHEDULES, Curve, Schedule
 
 MEASURED_AT_ONCE = 256  # pictures
 PAPER_PAD = 2  # pixels: LeCun et al. 1998 put the 28x28 digits in the middle of 32x32
@@ -51,7 +51,7 @@ class Wired:
         plan: what runs the steps.
         network: what is kept: the trained module, without heads that only training needs.
         state: trained module and optimiser before the first update.
-        loss_fn: (logits, labels) -> mean loss.
+        objective: what is minimised.
         lr_at: learning rate of an update.
         epochs: passes over the training split.
         steps_per_epoch: updates in an epoch, the last partial batch included.
@@ -66,7 +66,7 @@ class Wired:
     plan: Plan
     network: nn.Module
     state: TrainState
-    loss_fn: Criterion
+    objective: Objective
     lr_at: Schedule
     epochs: int
     steps_per_epoch: int
@@ -166,7 +166,8 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
     steps_per_epoch = ceil(len(dataset.train) / feed.batch_size)
     total = recipe.epochs * steps_per_epoch
     warmup = min(total, round((recipe.schedule.warmup_epochs or 0.0) * steps_per_epoch))
-    optimizer = OPTIMISERS[recipe.optimizer](model, recipe.lr, recipe.momentum or 0.0, recipe.weight_decay)
+    settings = Settings(lr=recipe.lr, weight_decay=recipe.weight_decay, momentum=recipe.momentum or 0.0)
+    optimizer = OPTIMISERS[recipe.optimizer](model, settings)
     return Wired(
         recipe=recipe,
         card=chosen,
@@ -177,8 +178,8 @@ def wire(recipe: Recipe, source: Source, dataset: Dataset, plan: Plan) -> Wired:
         plan=plan,
         network=network,
         state=TrainState(model=model, optimizer=optimizer, seed=recipe.seed),
-        loss_fn=_loss(recipe, chosen, dataset),
-        lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total),
+        objective=Objective(_loss(recipe, chosen, dataset)),
+        lr_at=SCHEDULES[recipe.schedule.name](recipe.lr, warmup, total, Curve()),
         epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch,
     )
