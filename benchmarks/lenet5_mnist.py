@@ -35,8 +35,8 @@ from striate.data.samples import Samples
 from striate.data.source import open_source
 from striate.data.split import Split
 from striate.models.catalogue import build
-from striate.training.engine import TrainState, fit
-from striate.training.optimisers import sgd
+from striate.training.engine import Objective, TrainState, fit
+from striate.training.optimisers import Settings, sgd
 from striate.training.plan import make_plan
 
 INSTALL = "pip install -c constraints.txt -e '.[bench]'"
@@ -47,13 +47,14 @@ def striate_engine(split: Split, batch_size: int) -> Contestant:
     """Striate's torch engine as `striate train` runs it, augmentation off as in the other contestants."""
     plan = make_plan("cpu", 0)
     model = plan.place(build("lenet5"))
-    state = TrainState(model=model, optimizer=sgd(model, LR, MOMENTUM, 0.0), seed=0)
+    optimizer = sgd(model, Settings(lr=LR, momentum=MOMENTUM))
+    state, objective = TrainState(model=model, optimizer=optimizer, seed=0), Objective(F.cross_entropy)
     preprocess = Preprocess(Picture(1, 28, 28, pad=2), (MEAN,), (STD,))
     feed = Feed(split, preprocess, Augment(), seed=0, batch_size=batch_size, num_classes=10)
     epochs = iter(range(1000))
 
     def epoch() -> None:
-        for _ in fit(state, training_batches(feed, next(epochs)), loss_fn=F.cross_entropy, lr_at=lambda _: LR):
+        for _ in fit(state, training_batches(feed, next(epochs)), objective=objective, lr_at=lambda _: LR):
             pass
 
     @torch.inference_mode()

@@ -5,12 +5,14 @@ from torch.nn import functional as F
 
 from striate.base.errors import NumericError
 from striate.layers.dropout import Dropout
-from striate.training.engine import TrainState, fit
-from striate.training.optimisers import sgd
+from striate.training.engine import Objective, TrainState, fit
+from striate.training.optimisers import Settings, sgd
+
+CROSS_ENTROPY = Objective(F.cross_entropy)
 
 
 def state(model):
-    return TrainState(model=model, optimizer=sgd(model, 0.1, 0.9, 0.0), seed=3)
+    return TrainState(model=model, optimizer=sgd(model, Settings(lr=0.1, momentum=0.9)), seed=3)
 
 
 def batches(count, *, fill=None):
@@ -27,7 +29,7 @@ def linear():
 
 def test_an_update_is_the_textbooks_four_phases():
     ours, model = state(linear()), linear()
-    (loss,) = fit(ours, batches(1), loss_fn=F.cross_entropy, lr_at=lambda _: 0.2)
+    (loss,) = fit(ours, batches(1), objective=CROSS_ENTROPY, lr_at=lambda _: 0.2)
     ((x, y),) = batches(1)
     expected = F.cross_entropy(model(x), y)
     weight, bias = torch.autograd.grad(expected, [model.weight, model.bias])
@@ -40,14 +42,14 @@ def test_an_update_is_the_textbooks_four_phases():
 def test_the_rate_follows_the_step_and_not_the_call():
     seen = []
     one = state(linear())
-    list(fit(one, batches(2), loss_fn=F.cross_entropy, lr_at=lambda step: seen.append(step) or 0.1))
-    list(fit(one, batches(1), loss_fn=F.cross_entropy, lr_at=lambda step: seen.append(step) or 0.1))
+    list(fit(one, batches(2), objective=CROSS_ENTROPY, lr_at=lambda step: seen.append(step) or 0.1))
+    list(fit(one, batches(1), objective=CROSS_ENTROPY, lr_at=lambda step: seen.append(step) or 0.1))
     assert seen == [0, 1, 2]
 
 
 def test_training_mode_comes_back_after_an_evaluation_in_between():
     one = state(nn.Sequential(linear(), Dropout(0.5)))
-    for _ in fit(one, batches(3), loss_fn=F.cross_entropy, lr_at=lambda _: 0.1):
+    for _ in fit(one, batches(3), objective=CROSS_ENTROPY, lr_at=lambda _: 0.1):
         assert one.model.training
         one.model.eval()
 
@@ -57,7 +59,7 @@ def test_what_is_not_finite_stops_before_the_update(fill):
     one = state(linear())
     before = [p.clone() for p in one.model.parameters()]
     with pytest.raises(NumericError, match=r"loss at step 0 \(lr 0\.1\) must be finite, got nan"):
-        list(fit(one, batches(1, fill=fill), loss_fn=F.cross_entropy, lr_at=lambda _: 0.1))
+        list(fit(one, batches(1, fill=fill), objective=CROSS_ENTROPY, lr_at=lambda _: 0.1))
     assert all(torch.equal(old, new) for old, new in zip(before, one.model.parameters(), strict=True))
 
 
@@ -69,7 +71,7 @@ def test_a_gradient_that_is_not_finite_stops_too():
         return (logits - logits.detach()).abs().sqrt().sum()  # 0, with slope infinity times 0
 
     with pytest.raises(NumericError, match="gradient norm"):
-        list(fit(one, batches(1), loss_fn=loss_fn, lr_at=lambda _: 0.1))
+        list(fit(one, batches(1), objective=Objective(loss_fn), lr_at=lambda _: 0.1))
     assert torch.equal(one.model.weight, before)
 
 
@@ -79,7 +81,7 @@ def test_dropout_is_the_steps_and_leaves_torchs_generator_alone():
         one.step = skip
         torch.manual_seed(skip)
         before = torch.random.get_rng_state()
-        losses = list(fit(one, list(batches(4))[skip:], loss_fn=F.cross_entropy, lr_at=lambda _: 0.0))
+        losses = list(fit(one, list(batches(4))[skip:], objective=CROSS_ENTROPY, lr_at=lambda _: 0.0))
         assert torch.equal(before, torch.random.get_rng_state())
         return losses
 
@@ -89,4 +91,4 @@ def test_dropout_is_the_steps_and_leaves_torchs_generator_alone():
 def test_every_step_drops_something_else():
     one = state(nn.Sequential(linear(), Dropout(0.5)))
     same = list(batches(1)) * 5
-    assert len(set(fit(one, same, loss_fn=F.cross_entropy, lr_at=lambda _: 0.0))) > 2
+    assert len(set(fit(one, same, objective=CROSS_ENTROPY, lr_at=lambda _: 0.0))) > 2

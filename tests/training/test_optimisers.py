@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.training.optimisers import OPTIMISERS, optimizer_tensors, parameter_groups, restore_optimizer
+from striate.training.optimisers import OPTIMISERS, Settings, optimizer_tensors, parameter_groups, restore_optimizer
 
 
 def network():
@@ -11,7 +11,7 @@ def network():
 
 
 def test_decay_pulls_on_kernels_and_matrices_alone():
-    decayed, free = parameter_groups(network(), 0.1)
+    decayed, free = parameter_groups(network(), Settings(lr=0.1, weight_decay=0.1))
     assert [p.ndim for p in decayed["params"]] == [4, 2]
     assert [p.ndim for p in free["params"]] == [1, 1, 1, 1]
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
@@ -29,7 +29,7 @@ def steps(model, optimizer, first, last):
 def test_a_restored_optimizer_goes_on_bit_for_bit(name):
     def make():
         model = network().to(memory_format=torch.channels_last)
-        return model, OPTIMISERS[name](model, 0.05, 0.9, 0.01)
+        return model, OPTIMISERS[name](model, Settings(lr=0.05, momentum=0.9, weight_decay=0.01))
 
     whole, optimizer = make()
     steps(whole, optimizer, 0, 6)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from striate.training.schedules import SCHEDULES, constant, cosine
+from striate.training.schedules import SCHEDULES, Curve, constant, cosine
 
 
 def test_cosine_after_warm_up_is_torchs():
@@ -32,5 +32,5 @@ def test_constant_stays_after_the_rise():
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("warmup", [0, 1, 7])
 def test_a_rate_is_positive_and_at_most_the_peak(name, warmup):
-    rate = SCHEDULES[name](0.1, warmup, 7)
+    rate = SCHEDULES[name](0.1, warmup, 7, Curve(every=2, power=2.0))
     assert all(0 < rate(step) <= 0.1 and math.isfinite(rate(step)) for step in range(7))

@@ -1,19 +1,49 @@
 """The training loop, forward to update: no hooks, no flags; the caller logs, saves and stops.
 
-logits = f(x; w)     L = loss(logits, y)     g = dL/dw     w <- update(w, g, lr(step))
+outputs = f(x; w)     L = loss(outputs, y)     g = dL/dw     w <- update(w, g, lr(step))
+
+A batch may go through in pieces.  Its mean loss is then the pieces' means, each in proportion to what it counts,
+
+    L = sum_k (c_k / sum_j c_j) L_k        c_k = weight(y_k): rows, or class weights, or labelled pixels
+
+and the layers that draw know which rows of the batch they see: the gradient is that of the undivided batch.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from striate.base.errors import NumericError
 from striate.base.random import StepRandomness, step_randomness
+from striate.training.average import Average
+from striate.training.update import PLAIN, Rules, Update
 
 Batch = tuple[Tensor, Tensor]
+Criterion = Callable[[Tensor, Tensor], Tensor]
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+def rows(targets: Tensor) -> Tensor:
+    """What a batch counts where every sample counts alike: their number."""
+    return torch.tensor(float(len(targets)), device=targets.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What is minimised.
+
+    Args:
+        loss: (outputs, targets) -> mean over what counts.
+        weight: targets -> what they count in that mean, a number >= 0 in a tensor without axes.
+    """
+
+    loss: Criterion
+    weight: Callable[[Tensor], Tensor] = rows
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,61 +54,98 @@ class TrainState:
         model: the network, on its device.
         optimizer: over the network's parameters.
         seed: of the run; layers that draw use it with the step.
-        step: updates made so far.
+        step: batches trained on so far.
+        average: of the weights over the updates.
+        scaler: of the loss where gradients are float16.
     """
 
     model: nn.Module
     optimizer: Optimizer
     seed: int
     step: int = 0
+    average: Average | None = None
+    scaler: GradScaler | None = None
 
 
 def fit(
     state: TrainState,
     batches: Iterable[Batch],
     *,
-    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    objective: Objective,
     lr_at: Callable[[int], float],
+    rules: Rules = PLAIN,
+    autocast: Autocast = nullcontext,
 ) -> Iterator[float]:
     """Make one update a batch, yielding each loss.
 
     Args:
-        state: changed in place; `step` counts the updates.
+        state: changed in place; `step` counts the batches.
         batches: inputs and targets on the model's device.
-        loss_fn: (logits, targets) -> mean loss of the batch.
-        lr_at: learning rate of an update, from the number of updates before it.
+        objective: what is minimised.
+        lr_at: learning rate of an update, from the number of batches before it; a group's `lr_factor` multiplies it.
+        rules: of every update.
+        autocast: makes the context that forward pass and loss are computed in.
 
     Raises:
         NumericError: loss or gradient is not finite; raised before the update, the weights are intact.
     """
-    parameters = [p for p in state.model.parameters() if p.requires_grad]
-    for x, y in batches:
+    update = Update(state.model, state.optimizer, rules, state.scaler)
+    for batch in batches:
         if not state.model.training:  # the caller evaluated in between
             state.model.train()
         lr = lr_at(state.step)
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
-        with step_randomness(StepRandomness(seed=state.seed, step=state.step)):
-            loss = loss_fn(state.model(x), y)
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        update.begin(lr)
+        loss = gradients(state, batch, objective, rules.accumulate, autocast)
         value = loss.item()
-        _refuse_non_finite(value, parameters, state.step, lr)
-        state.optimizer.step()
+        updated = update.make(value, step=state.step, lr=lr)
+        if updated and state.average is not None:
+            state.average.update(state.step)
         state.step += 1
         yield value
 
 
-def _refuse_non_finite(loss: float, parameters: list[nn.Parameter], step: int, lr: float) -> None:
-    """A spoiled weight cannot be taken back, so look before the update."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients).item()
-    for name, value in (("loss", loss), ("gradient norm", norm)):
-        if not abs(value) < float("inf"):
-            raise NumericError(
-                "training",
-                f"{name} at step {step} (lr {lr:g})",
-                "finite",
-                got=value,
-                fix="lower lr, or lengthen schedule.warmup_epochs; the last checkpoint has only finite numbers",
-            )
+class Piece(NamedTuple):
+    """Consecutive rows of a batch.
+
+    Args:
+        x: inputs.
+        y: targets.
+        first_row: where they begin in the batch.
+        share: of the batch's mean loss, in (0, 1].
+    """
+
+    x: Tensor
+    y: Tensor
+    first_row: int
+    share: float
+
+
+def gradients(state: TrainState, batch: Batch, objective: Objective, accumulate: int, autocast: Autocast) -> Tensor:
+    """Add dL/dw of the batch's mean loss L to the parameters' gradients, times the scaler's scale; gives L."""
+    losses = []
+    for x, y, first_row, share in pieces(batch, objective, accumulate):
+        with step_randomness(StepRandomness(state.seed, state.step, first_row)), autocast():
+            loss = objective.loss(state.model(x), y)
+        if share != 1:
+            loss = loss * share
+        scaled = loss if state.scaler is None else state.scaler.scale(loss)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+
+def pieces(batch: Batch, objective: Objective, count: int) -> list[Piece]:
+    """The batch in at most `count` pieces; those that count nothing are left out: their mean does not exist."""
+    x, y = batch
+    if count == 1:
+        return [Piece(x, y, 0, 1.0)]
+    parts = list(zip(x.chunk(count), y.chunk(count), strict=True))
+    counted = torch.stack([objective.weight(part) for _, part in parts]).double().tolist()
+    whole, size = sum(counted), len(parts[0][0])
+    if not whole:
+        return [Piece(x, y, 0, 1.0)]  # as undivided: the loss says what it makes of it
+    return [
+        Piece(*part, number * size, own / whole)
+        for number, (part, own) in enumerate(zip(parts, counted, strict=True))
+        if own
+    ]
