@@ -6,10 +6,10 @@ from PIL import Image
 from striate.base.errors import ConfigError
 from striate.data.doctor.sheet import sheet
 from striate.data.source import open_source
+from striate.experiment.picture_material import settled
 from striate.experiment.preview import EPOCHS, preview
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import start
-from striate.experiment.picture_material import settled
 
 
 @pytest.fixture(scope="module")

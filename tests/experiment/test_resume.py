@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from striate.base.errors import ConfigError, DataError, ModelFileError, Stopped
-from striate.experiment import loop
+from striate.experiment import picture_material
 from striate.experiment.events import EpochEnded, Finished, Started, Stepped
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
@@ -91,12 +91,12 @@ def test_a_control_that_forgets_its_place_in_the_epoch_ends_elsewhere(recipe, un
     run = tmp_path / "forgetful"
     with pytest.raises(Stopped):
         stop_after(start(recipe, run=run), 3)
-    real = loop.training_batches
+    real = picture_material.training_batches
 
-    def from_the_beginning(feed, epoch, first):
-        return itertools.islice(real(feed, epoch, 0), 6 - first)
+    def from_the_beginning(feed, epoch, first, rows):
+        return itertools.islice(real(feed, epoch, 0, rows), 6 - first)
 
-    monkeypatch.setattr(loop, "training_batches", from_the_beginning)
+    monkeypatch.setattr(picture_material, "training_batches", from_the_beginning)
     train(go_on(run))
     with pytest.raises(AssertionError):
         assert_same_run(unbroken, run)
@@ -153,13 +153,13 @@ def test_a_finished_run_is_left_as_it_is(recipe, unbroken):
 
 def test_stopped_in_validation_it_begins_with_the_validation(recipe, unbroken, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    real = loop.evaluation_batches
+    real = picture_material.evaluation_batches
 
     def signalled(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
         yield from real(*arguments, **options)
 
-    monkeypatch.setattr(loop, "evaluation_batches", signalled)
+    monkeypatch.setattr(picture_material, "evaluation_batches", signalled)
     with pytest.raises(Stopped, match="stopped by SIGINT at epoch 1 of 3, step 6") as stopped:
         finish(start(recipe, run=run))
     assert stopped.value.exit_code == 130

@@ -27,14 +27,12 @@ def program() -> str:
 def summary(outcome: "Outcome") -> str:
     """What `striate train` ends with: how good it is, and what to try next."""
     run, test = shell_name(outcome.path), outcome.test
-    low, high = test.interval
     sample = next(iter(sorted((outcome.path / "samples").glob("*.png"))), None)
     picture = shell_name(sample) if sample else "PICTURE.png"
     own = f" --model {shlex.quote(outcome.own_file)}" if outcome.own_file else ""
     return (
-        f"test accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) "
-        f"on {test.count:,} pictures it never saw\n"
-        f"validation accuracy {outcome.validation_accuracy:.4f}, {outcome.parameters:,} parameters, "
+        f"test {test.told()} on {test.count:,} samples it never saw\n"
+        f"validation {test.metric} {outcome.validation_score:.4f}, {outcome.parameters:,} parameters, "
         f"{outcome.epochs} epochs in {outcome.train_seconds:.1f} s\n"
         f"report: {outcome.path / 'report.html'}\n\n"
         f"Next:\n"

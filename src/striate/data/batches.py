@@ -111,9 +111,7 @@ def whole(count: int) -> slice:
     return slice(0, count)
 
 
-def training_batches(
-    feed: Feed, epoch: int, first: int = 0, rows: Callable[[int], slice] = whole
-) -> Iterator[Batch]:
+def training_batches(feed: Feed, epoch: int, first: int = 0, rows: Callable[[int], slice] = whole) -> Iterator[Batch]:
     """One epoch of training, shuffled and augmented, from batch `first` on; the next batches are made ahead.
 
     Args:

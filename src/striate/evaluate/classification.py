@@ -64,6 +64,11 @@ class Classification:
         """Accuracy and its interval."""
         return {"accuracy": self.accuracy, "interval": list(self.interval)}
 
+    def told(self) -> str:
+        """The same for people."""
+        low, high = self.interval
+        return f"accuracy {self.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no NaN: such a loss is None."""
         return {**asdict(self), "loss": self.loss if isfinite(self.loss) else None}

@@ -1,8 +1,9 @@
 """What every task's result has, so that epochs can be compared and runs summed up."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Result(Protocol):
     """How good a network is on one split."""
 
@@ -24,6 +25,9 @@ class Result(Protocol):
 
     def headline(self) -> dict[str, Any]:
         """The figures to sum it up by, the score first, under the metric's name."""
+
+    def told(self) -> str:
+        """The same for people, in part of a line."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

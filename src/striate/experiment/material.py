@@ -1,7 +1,7 @@
 """The data of a run as the engine sees them: what they are, and batches of them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from striate.data.batches import Batch, whole
 from striate.data.manifest import Rows
@@ -11,6 +11,7 @@ PARTS = ("train", "validation", "test")
 EVALUATION_BATCH = 512  # samples
 
 
+@runtime_checkable
 class Material(Protocol):
     """Samples with their targets, divided into training, validation and test."""
 

@@ -268,5 +268,3 @@ def _part_by_part(dataset: Dataset) -> Iterator[Tensor]:
     for start in range(0, len(dataset.train), MEASURED_AT_ONCE):
         rows = np.arange(start, min(start + MEASURED_AT_ONCE, len(dataset.train)))
         yield dataset.train.pictures.gather(rows)
-
-

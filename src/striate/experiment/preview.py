@@ -15,8 +15,8 @@ from striate.data.doctor.visible import visible
 from striate.data.kinds import Kind
 from striate.data.preprocess import Preprocess
 from striate.data.source import open_source
-from striate.experiment.recipe import Recipe
 from striate.experiment.picture_material import feed_of, picture_of, prepare_data, settled
+from striate.experiment.recipe import Recipe
 
 EPOCHS = 4  # in how many each picture is shown
 

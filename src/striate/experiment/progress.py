@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from striate.experiment.events import EpochEnded, Event, Finished, Started, Stepped
-from striate.experiment.outcome import Outcome
 from striate.experiment.html import share
+from striate.experiment.outcome import Outcome
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -19,7 +19,6 @@ from striate.base.errors import ConfigError, ModelFileError
 from striate.base.files import clean_temporaries, locked, make_folder, shell_name, write, write_json
 from striate.experiment.recipe import Recipe
 from striate.experiment.recipe_file import read_recipe
-from striate.experiment.recipe_tables import MAX_THREADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,10 @@ class RunFolder:
         location = (self.read_json("data.json") or {}).get("location")
         return location if isinstance(location, str) else recipe.data
 
-    def threads(self) -> int:
-        """The CPU threads of the run's first part; 0 where that is not known."""
-        threads = (self.read_json("environment.json") or {}).get("threads")
-        return threads if type(threads) is int and 1 <= threads <= MAX_THREADS else 0
+    def plan(self) -> dict[str, Any]:
+        """What ran the steps of the run's first part, as `Plan.as_dict` gave it; empty where that is lost."""
+        plan = (self.read_json("environment.json") or {}).get("plan")
+        return plan if isinstance(plan, dict) else {}
 
     def write_json(self, name: str, value: object) -> None:
         """Write one of the run's JSON files."""

@@ -132,7 +132,7 @@ def go_on(path: Path, *, data: object = None, reading: Reading | None = None) ->
             yield Finished(done)
             return
         _same_file(folder, recipe)
-        plan = resumed((folder.read_json("environment.json") or {}).get("plan"), asked_of(recipe))
+        plan = resumed(folder.plan(), asked_of(recipe))
         recipe, material = opened(recipe, folder.data_location(recipe), data, plan.device, reading)
         with closing(material):
             wired = wire(recipe, material, plan)

@@ -48,7 +48,10 @@ def take_weights(network: nn.Module, location: str, model: str) -> Taken:
     own = network.state_dict()
     fitting = [name for name, tensor in own.items() if name in given and given[name].shape == tensor.shape]
     if not any(own[name].ndim > 1 for name in fitting):
-        must, fix = "of the same network, other classes apart", "train that network first, or leave transfer.weights out"
+        must, fix = (
+            "of the same network, other classes apart",
+            "train that network first, or leave it out",
+        )
         raise ConfigError("transfer", location, must, got="no layer of the same name and shape", fix=fix)
     for name in fitting:
         own[name].copy_(given[name])

@@ -18,8 +18,8 @@ from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.pictures import confusion_matrix, sample_file
 from striate.experiment.recipe import Recipe
 from striate.experiment.tasks.task import Pair
+from striate.training import losses
 from striate.training.engine import Objective
-from striate.training.losses import class_objective, class_weights
 
 if TYPE_CHECKING:
     from striate.experiment.history import EpochRow
@@ -46,10 +46,10 @@ class Classify:
     def objective(self, network: Network) -> Objective:
         """Cross-entropy or what the recipe says, in the form that the network is trained by."""
         asked = self.recipe.loss
-        weights = class_weights(asked.class_weights, self._counts())
+        weights = losses.class_weights(asked.class_weights, self._counts())
         smoothing, gamma = asked.label_smoothing or 0.0, asked.focal_gamma
         name = asked.name or "cross_entropy"
-        plain = class_objective(name, label_smoothing=smoothing, weights=weights, focal_gamma=gamma)
+        plain = losses.classify(name, label_smoothing=smoothing, weights=weights, focal_gamma=gamma)
         return Objective(network.card.loss(plain.loss), plain.weight) if network.card.loss else plain
 
     def _counts(self) -> list[int]:

@@ -1,7 +1,7 @@
 """What every task provides."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Pair = tuple[Tensor, Tensor]  # outputs, targets
 
 
+@runtime_checkable
 class Task(Protocol):
     """One of `tasks.catalogue.TASKS`, for the data of a run."""
 
