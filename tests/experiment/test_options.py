@@ -13,7 +13,7 @@ from striate.training.checkpoint import newest
 
 # key -> another value; None where another test shows its effect, and why.
 OTHER = {
-    "task": None,  # one value so far
+    "task": None,  # other data: tests of the tasks
     "data": None,  # other pictures: test_train.py
     "model": "resnet20",
     "epochs": 2,
@@ -56,20 +56,47 @@ OTHER = {
     "augment.mixup": 0.2,
     "augment.cutmix": 1.0,
     "sampling.balanced": None,  # needs classes of unequal size: below
+    "loss.name": "hinge",
     "loss.label_smoothing": 0.1,
     "loss.class_weights": (1.0, 2.0, 0.5),
     "loss.focal_gamma": 2.0,
+    "loss.huber_delta": None,  # of numbers: below
     "regularise.dropout": 0.3,
+    "regularise.l1": 0.01,
+    "regularise.max_norm": 0.5,
+    "update.nesterov": True,
+    "update.alpha": None,  # of other optimisers: below
+    "update.beta1": None,
+    "update.beta2": None,
+    "update.clip_norm": 0.1,
+    "update.clip_value": 0.01,
+    "update.accumulate": 2,
+    "update.ema_decay": None,  # of the weights that are kept: below
     "schedule.name": "constant",
     "schedule.warmup_epochs": 1.0,
+    "schedule.step_epochs": None,  # of other schedules: below
+    "schedule.gamma": None,
+    "schedule.power": None,
+    "schedule.patience": None,
+    "stopping.patience": None,  # over several epochs: below
+    "stopping.min_delta": None,
+    "transfer.weights": None,  # needs a finished run: test_transfer.py
+    "transfer.freeze": ("features",),
+    "transfer.lr_factors": {"features": 0.1},
     # Execution must not change results beyond precision.
     "execution.engine": None,
     "execution.device": None,
     "execution.threads": None,
+    "execution.precision": None,
+    "execution.memory_format": None,
+    "execution.allocator": None,
     "execution.cache": None,
     "execution.cache_gb": None,
     "execution.workers": None,
     "execution.checkpoint_seconds": None,
+    # Observers.
+    "track.tensorboard": None,
+    "track.mlflow": None,
 }
 
 
@@ -103,6 +130,36 @@ def test_each_option_changes_the_weights(key, base, reference, tmp_path):
         found[name].shape == tensor.shape and torch.equal(found[name], tensor) for name, tensor in reference.items()
     )
     assert not same
+
+
+DEPENDENT = [  # (what it goes with, its key, two values)
+    ({"optimizer": "rmsprop"}, "momentum", (0.0, 0.5)),
+    ({"optimizer": "rmsprop"}, "update.alpha", (0.99, 0.5)),
+    ({"optimizer": "adam"}, "update.beta1", (0.9, 0.5)),
+    ({"optimizer": "adamw"}, "update.beta2", (0.999, 0.5)),
+    ({"optimizer": "adagrad"}, "lr", (0.01, 0.02)),
+    ({"schedule.name": "step", "schedule.warmup_epochs": 0}, "schedule.step_epochs", (1.0, 0.5)),
+    ({"schedule.name": "step", "schedule.step_epochs": 0.5}, "schedule.gamma", (0.1, 0.5)),
+    ({"schedule.name": "polynomial"}, "schedule.power", (1.0, 2.0)),
+    ({"schedule.name": "plateau", "epochs": 4, "lr": 1e-9}, "schedule.patience", (0, 3)),
+    ({"stopping.min_delta": 9.0, "epochs": 4}, "stopping.patience", (1, 2)),
+    ({"stopping.patience": 1, "epochs": 4}, "stopping.min_delta", (0.0, 9.0)),
+]
+
+
+@pytest.mark.parametrize(("beside", "key", "values"), DEPENDENT, ids=[f"{key}" for _, key, _ in DEPENDENT])
+def test_an_option_changes_the_weights_beside_what_it_goes_with(beside, key, values, base, tmp_path):
+    one, other = (
+        weights(read_recipe(None, [*base.items(), *beside.items(), (key, value)]), tmp_path / str(i))
+        for i, value in enumerate(values)
+    )
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_mean_of_the_weights_is_what_is_kept(base, reference, tmp_path):
+    found = weights(read_recipe(None, [*base.items(), ("update.ema_decay", 0.9)]), tmp_path / "run")
+    assert all(torch.equal(found[name], tensor) for name, tensor in reference.items())
+    assert not torch.equal(found["average.features.0.weight"], found["model.features.0.weight"])
 
 
 @pytest.mark.parametrize(("key", "value"), [("execution.checkpoint_seconds", 1e-4), ("execution.threads", 1)])

@@ -25,8 +25,13 @@ def test_the_report_escapes_what_comes_from_data(recipe, tmp_path, monkeypatch):
     def spy(wired, history, outcome, pictures):
         hostile = replace(outcome.test.per_class[0], name="<script>alert(1)</script>")
         test = replace(outcome.test, per_class=(hostile, *outcome.test.per_class[1:]))
-        dataset = replace(wired.dataset, notes=("<img src=x onerror=alert(1)>",))
-        seen["page"] = report(replace(wired, dataset=dataset), history, replace(outcome, test=test), pictures)
+        dataset = replace(wired.material.dataset, notes=("<img src=x onerror=alert(1)>",))
+        seen["page"] = report(
+            replace(wired, material=replace(wired.material, dataset=dataset)),
+            history,
+            replace(outcome, test=test),
+            pictures,
+        )
         return seen["page"]
 
     monkeypatch.setattr(finish, "report", spy)
@@ -44,7 +49,7 @@ def test_the_report_escapes_what_comes_from_data(recipe, tmp_path, monkeypatch):
 def test_a_class_without_pictures_has_no_figures_instead_of_zero(recipe):
     from striate.evaluate.classification import classification
     from striate.experiment.pictures import confusion_matrix
-    from striate.experiment.report import _per_class
+    from striate.experiment.tasks.classify import _per_class
 
     result = classification(torch.tensor([[1.0, 0, 0], [1.0, 0, 0]]), torch.tensor([0, 0]), ("a", "b", "c"))
     assert "not available" in _per_class(result)

@@ -9,8 +9,9 @@ from striate.data.manifest import difference, read_manifest
 from striate.experiment.history import History
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
-from striate.training.checkpoint import Checkpoint, newest, save_checkpoint
+from striate.training.checkpoint import Checkpoint, save_checkpoint
 from striate.training.optimisers import optimizer_tensors, restore_optimizer
+from striate.training.plan import Plan
 
 MODEL, OPTIMIZER, AVERAGE = "model.", "optimizer.", "average."
 
@@ -52,8 +53,7 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
         "scaler": wired.state.scaler.state_dict() if wired.state.scaler else None,
         "fingerprint": wired.material.fingerprint,
         "classes": list(wired.material.classes),
-        "device": wired.plan.device,
-        "threads": wired.plan.threads,
+        "plan": wired.plan.as_dict(),
     }
 
 
@@ -63,18 +63,25 @@ def _recipe(wired: Wired) -> dict[str, Any]:
     return values | {"model": wired.architecture.name} if wired.built.card.digest else values
 
 
-def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str]]:
-    """Put network, optimiser and history where the newest whole checkpoint has them.
+def restore_position(
+    folder: RunFolder, wired: Wired, checkpoint: Checkpoint, faults: list[ModelFileError]
+) -> tuple[History, list[str]]:
+    """Put network, optimiser and history where a checkpoint has them.
+
+    Args:
+        folder: of the run.
+        wired: as before the first update.
+        checkpoint: the newest that is whole.
+        faults: what is wrong with newer ones.
 
     Returns:
         The history, and what the user should know, a line each.
 
     Raises:
-        ModelFileError: no checkpoint is whole, or it belongs to another network.
+        ModelFileError: it belongs to another network.
         DataError: the data are not those of the checkpoint.
         ConfigError: the recipe was changed since.
     """
-    checkpoint, faults = newest(folder.checkpoints)
     try:
         return _restore(folder, checkpoint, faults, wired)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -89,9 +96,10 @@ def _restore(
     record = checkpoint.record
     _compare(folder, record, wired)
     notes = [f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults]
-    if (record["device"], record["threads"]) != (wired.plan.device, wired.plan.threads):
+    began = Plan.from_dict(record["plan"])
+    if (began.device, began.threads) != (wired.plan.device, wired.plan.threads):
         notes.append(
-            f"was trained on {record['device']} with {record['threads']} threads, goes on on {wired.plan.device} with "
+            f"was trained on {began.device} with {began.threads} threads, goes on on {wired.plan.device} with "
             f"{wired.plan.threads}: equal up to rounding, not bit for bit"
         )
     load_weights(wired, checkpoint)

@@ -8,6 +8,21 @@ from typing import Any
 from striate.base.errors import ConfigError
 from striate.experiment.recipe import Recipe, parse_recipe
 
+BELONGING = {  # key -> what a file says of its value, which means something else or nothing beside another one
+    "optimizer": ("lr", "momentum", "update.nesterov", "update.alpha", "update.beta1", "update.beta2"),
+    "task": (
+        "loss.name",
+        "loss.label_smoothing",
+        "loss.huber_delta",
+        "augment.shift",
+        "augment.flip",
+        "augment.crop_scale",
+    ),
+    "loss.name": ("loss.label_smoothing", "loss.huber_delta"),
+    "schedule.name": ("schedule.step_epochs", "schedule.gamma", "schedule.power", "schedule.patience"),
+    "stopping.patience": ("stopping.min_delta",),
+}
+
 
 def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) -> Recipe:
     """A recipe from a TOML file, with dotted keys set anew.
@@ -28,11 +43,27 @@ def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) ->
                 "recipe", str(path), "TOML", got=error, fix="correct that line, or start from a run's recipe.toml"
             ) from None
     changes = dict(overrides)
-    if changes.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
-        values = {key: value for key, value in values.items() if key not in ("lr", "momentum")}  # of the other one
+    for key, belonging in BELONGING.items():
+        if key in changes and changes[key] != _get(values, key):
+            for name in belonging:
+                _drop(values, name)
     for key, value in changes.items():
         _set(values, key, value)
     return parse_recipe(values)
+
+
+def _get(values: dict[str, Any], key: str) -> Any:
+    found: Any = values
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _drop(values: dict[str, Any], key: str) -> None:
+    *tables, name = key.split(".")
+    table = _get(values, ".".join(tables)) if tables else values
+    if isinstance(table, dict):
+        table.pop(name, None)
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

@@ -71,11 +71,6 @@ class RunFolder:
         location = (self.read_json("data.json") or {}).get("location")
         return location if isinstance(location, str) else recipe.data
 
-    def plan(self) -> dict[str, Any]:
-        """What ran the steps of the run's first part, as `Plan.as_dict` gave it; empty where that is lost."""
-        plan = (self.read_json("environment.json") or {}).get("plan")
-        return plan if isinstance(plan, dict) else {}
-
     def write_json(self, name: str, value: object) -> None:
         """Write one of the run's JSON files."""
         write_json(self.path / name, value)

@@ -24,7 +24,7 @@ from striate.experiment.transfer import take_weights
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
 from striate.models.own_file import is_file, read_file, whole_name
-from striate.training.checkpoint import best
+from striate.training.checkpoint import best, newest
 from striate.training.plan import machine, resumed
 from striate.training.signals import stop_requests
 
@@ -132,11 +132,12 @@ def go_on(path: Path, *, data: object = None, reading: Reading | None = None) ->
             yield Finished(done)
             return
         _same_file(folder, recipe)
-        plan = resumed(folder.plan(), asked_of(recipe))
+        checkpoint, faults = newest(folder.checkpoints)
+        plan = resumed(checkpoint.record.get("plan", {}), asked_of(recipe))
         recipe, material = opened(recipe, folder.data_location(recipe), data, plan.device, reading)
         with closing(material):
             wired = wire(recipe, material, plan)
-            history, notes = restore_position(folder, wired)
+            history, notes = restore_position(folder, wired, checkpoint, faults)
             _drop_lost_best(history, folder, notes)
             yield from _run(wired, history, folder, notes)
 

@@ -306,8 +306,8 @@ def resumed(told: Mapping[str, Any], asked: Asked) -> Plan:
     """
     began = Plan.from_dict(told)
     allocator = "system" if began.allocator == "system" else "auto"
-    here = machine(replace(asked, threads=began.threads, allocator=allocator))
-    plan = replace(began, device=here.device, allocator=here.allocator)
+    here = machine(replace(asked, threads=asked.threads or began.threads, allocator=allocator))
+    plan = replace(began, device=here.device, threads=here.threads, allocator=here.allocator)
     if here.device == began.device:
         return plan
     reason = f"the run began on {began.device}"
