@@ -19,7 +19,6 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError, NumericError
@@ -60,7 +59,7 @@ class Rules:
             raise _refused("l1", ">= 0", self.l1)
 
 
-def _refused(name: str, must: str, got: float) -> ConfigError:
+def _refused(name: str, must: str, got: object) -> ConfigError:
     return ConfigError("update", name, must, got=got, fix=f"leave {name} out to go without it")
 
 
@@ -101,6 +100,17 @@ def project(found: list[Units], max_norm: float) -> None:
         weights.mul_((max_norm / lengths).clamp_(max=1))  # of length 0: infinity, and so 1
 
 
+def total_norm(gradients: list[Tensor]) -> float:
+    """The norm of all together; half the time of torch's `get_total_norm`, which sorts them by kind first.
+
+    >>> total_norm([torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])])
+    5.0
+    """
+    norms = torch._foreach_norm(gradients)
+    first = norms[0].device  # a network may lie on several
+    return torch.linalg.vector_norm(torch.stack([norm.to(first) for norm in norms])).item()
+
+
 class Update:
     """Makes the updates of one network; what need not be looked up every time is looked up here.
 
@@ -137,7 +147,7 @@ class Update:
             self.scaler.unscale_(self.optimizer)
         trained = [p for p in self.parameters if p.grad is not None]
         found = [p.grad for p in trained if p.grad is not None]
-        norm = get_total_norm(found).item()
+        norm = total_norm(found)
         finite = self._check(loss, norm, f"at step {step} (lr {lr:g})")
         if finite:
             self._clip(found, norm)
