@@ -13,7 +13,7 @@ LeNet-5 is trained twice from the same weights on the same batch, by `fit` and b
 one step of each in turn, and who begins changes every time, so that a noisy machine is noisy for both.  The engine
 does more: it sets the rate, keys the randomness, reads the loss, and looks whether loss and gradient are finite.
 Printed are the medians of the step in ms of the clock and in ms of the processor, which other programs disturb less,
-and what the engine's has more.  With --steps 2 it says only that it runs.
+and what the engine's has more.
 """
 
 import argparse
