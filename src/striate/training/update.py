@@ -14,12 +14,11 @@ Clipping: Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063, algorithm 1.  Max-n
 """
 
 from dataclasses import dataclass
-from math import isfinite
+from math import hypot, isfinite
 
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError, NumericError
@@ -60,7 +59,7 @@ class Rules:
             raise _refused("l1", ">= 0", self.l1)
 
 
-def _refused(name: str, must: str, got: float) -> ConfigError:
+def _refused(name: str, must: str, got: object) -> ConfigError:
     return ConfigError("update", name, must, got=got, fix=f"leave {name} out to go without it")
 
 
@@ -101,6 +100,17 @@ def project(found: list[Units], max_norm: float) -> None:
         weights.mul_((max_norm / lengths).clamp_(max=1))  # of length 0: infinity, and so 1
 
 
+def total_norm(gradients: list[Tensor]) -> float:
+    """The norm of all together, in half the time of torch's `get_total_norm`, which sorts them by kind first.
+
+    >>> total_norm([torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])])
+    5.0
+    """
+    norms = torch._foreach_norm(gradients)
+    first = norms[0].device  # a network may lie on several
+    return hypot(*torch.stack([norm.to(first) for norm in norms]).tolist())
+
+
 class Update:
     """Makes the updates of one network; what need not be looked up every time is looked up here.
 
@@ -135,33 +145,33 @@ class Update:
         """
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        trained = [p for p in self.parameters if p.grad is not None]
-        found = [p.grad for p in trained if p.grad is not None]
-        norm = get_total_norm(found).item()
-        finite = self._check(loss, norm, f"at step {step} (lr {lr:g})")
+        found = [gradient for p in self.parameters if (gradient := p.grad) is not None]
+        norm = total_norm(found)
+        finite = isfinite(loss) and isfinite(norm)
         if finite:
             self._clip(found, norm)
-            self._penalise(trained)
+            self._penalise()
             self.optimizer.step()
             if self.rules.max_norm is not None:
                 project(self.units, self.rules.max_norm)
+        elif not (isfinite(loss) and self._scale_helps(found)):
+            name, value = ("gradient norm", norm) if isfinite(loss) else ("loss", loss)
+            raise NumericError(
+                "training",
+                f"{name} at step {step} (lr {lr:g})",
+                "finite",
+                got=value,
+                fix="lower lr, or lengthen schedule.warmup_epochs; the last checkpoint has only finite numbers",
+            )
         if self.scaler is not None:
             self.scaler.update()
         return finite
 
-    def _check(self, loss: float, norm: float, when: str) -> bool:
-        if isfinite(loss) and isfinite(norm):
-            return True
-        if isfinite(loss) and self.scaler is not None and self.scaler.get_scale() >= 1:
+    def _scale_helps(self, found: list[Tensor]) -> bool:
+        """Whether a smaller scale may make the gradient finite."""
+        if self.scaler is None or self.scaler.get_scale() < 1:
             return False
-        name, value = ("gradient norm", norm) if isfinite(loss) else ("loss", loss)
-        raise NumericError(
-            "training",
-            f"{name} {when}",
-            "finite",
-            got=value,
-            fix="lower lr, or lengthen schedule.warmup_epochs; the last checkpoint has only finite numbers",
-        )
+        return not all(gradient.isfinite().all() for gradient in found)  # else it is the norm that overflows
 
     def _clip(self, found: list[Tensor], norm: float) -> None:
         if self.rules.clip_norm is not None and norm > self.rules.clip_norm:
@@ -170,8 +180,8 @@ class Update:
             torch._foreach_clamp_min_(found, -self.rules.clip_value)
             torch._foreach_clamp_max_(found, self.rules.clip_value)
 
-    def _penalise(self, trained: list[nn.Parameter]) -> None:
+    def _penalise(self) -> None:
         if self.rules.l1:
-            for weight in trained:
+            for weight in self.parameters:
                 if weight.ndim > 1 and weight.grad is not None:
                     weight.grad.add_(weight.detach().sign(), alpha=self.rules.l1)
