@@ -26,6 +26,12 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def held_memory() -> int:
+    """Bytes of real memory that this process holds now; elsewhere than on Linux the most that it has held."""
+    pages = _read(Path("/proc/self/statm"))
+    return int(pages.split()[1]) * resource.getpagesize() if pages else peak_memory()
+
+
 def free_memory() -> int | None:
     """Bytes that this process may still take before the system, its container or its own limit says no.
 

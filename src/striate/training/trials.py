@@ -99,7 +99,7 @@ def try_forms(forms: tuple[Form, ...], work: Work, device: str, *, seconds: floa
         device: where.
         seconds: after which no further round of steps begins.
     """
-    with _generators(device):
+    with generators_kept(device):
         running = {form: work.steps(form, device) for form in forms}
         results = {form: _timed(steps) for form, steps in running.items()}  # warms up, and finds what cannot run
         best: dict[Form, float] = {}
@@ -117,7 +117,7 @@ def try_forms(forms: tuple[Form, ...], work: Work, device: str, *, seconds: floa
     )
 
 
-def _generators(device: str) -> AbstractContextManager[None]:
+def generators_kept(device: str) -> AbstractContextManager[None]:
     """Give torch's generators back as they were: its own dropout draws from them."""
     return torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else [])
 
@@ -138,7 +138,7 @@ def runs(form: Form, work: Work, device: str, rows: int = 2) -> str:
     """What goes wrong with one step of a few rows in this form; "" if nothing."""
     x, y = work.batch
     few = replace(work, batch=(x[:rows], y[:rows]))
-    with _generators(device):
+    with generators_kept(device):
         result = _timed(few.steps(form, device))
     return result if isinstance(result, str) else ""
 
