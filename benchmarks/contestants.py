@@ -53,6 +53,10 @@ class Seat:
     name: str
     _pipe: Connection
 
+    def make(self) -> None:
+        """Let it make all that it needs."""
+        self._ask("make")
+
     def turn(self) -> tuple[float, Any]:
         """Let it do its work once: (seconds, what came of it)."""
         time.sleep(REST)
@@ -63,14 +67,10 @@ class Seat:
         return self._ask("verdict")[1]
 
     def _ask(self, what: str) -> tuple[float, Any]:
-        self._pipe.send(what)
-        return self.answer()
-
-    def answer(self) -> tuple[float, Any]:
-        """What it says next."""
         try:
+            self._pipe.send(what)
             seconds, value = self._pipe.recv()
-        except EOFError:
+        except (EOFError, BrokenPipeError):
             raise RuntimeError(f"{self.name} has died") from None
         if seconds is None:
             raise RuntimeError(f"{self.name} failed:\n{value}")
@@ -79,7 +79,7 @@ class Seat:
 
 @contextmanager
 def seated(entries: Sequence[Entry]) -> Iterator[list[Seat]]:
-    """Make all contestants, one after the other, and end them with the block."""
+    """Start all contestants, make them one after the other, and end them with the block."""
     context = multiprocessing.get_context("spawn")  # a fork would share what the first one has set
     children, seats = [], []
     try:
@@ -90,7 +90,8 @@ def seated(entries: Sequence[Entry]) -> Iterator[list[Seat]]:
             far.close()  # so that a child's death is the end of its pipe
             children.append(child)
             seats.append(Seat(entry.name, near))
-            seats[-1].answer()  # made
+        for seat in seats:  # their imports may go side by side; making may measure something
+            seat.make()
         yield seats
     finally:
         for seat in seats:
@@ -103,9 +104,10 @@ def seated(entries: Sequence[Entry]) -> Iterator[list[Seat]]:
 def _serve(pipe: Connection, make: Callable[[], Contestant]) -> None:
     """A child's life."""
     try:
+        assert pipe.recv() == "make"
         contestant = make()
-        work = {"turn": contestant.turn, "verdict": contestant.verdict}
         pipe.send((0.0, None))
+        work = {"turn": contestant.turn, "verdict": contestant.verdict}
         while True:
             asked = work[pipe.recv()]
             start = time.perf_counter()

@@ -7,13 +7,14 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
-from contestants import Contestant, Entry
+from contestants import Contestant, Entry, Record
 
 LARGEST, SMALLEST = 4096, 128  # rows of the matrices
 LONG = 0.5  # seconds a product may take
@@ -33,21 +34,46 @@ def heading(libraries: Sequence[str] = ("torch", "numpy")) -> str:
     )
 
 
-def peaks() -> list[Entry]:
-    """A large matrix product in float32 and one in bfloat16, as contestants whose turns come to FLOP/s."""
-    return [
-        Entry(f"matrix product, {name}", partial(product, getattr(torch, name))) for name in ("float32", "bfloat16")
-    ]
+def peak() -> Entry:
+    """A large matrix product in float32 and one in bfloat16, as a contestant whose turns come to FLOP/s of each."""
+    return Entry("matrix products", products)
 
 
-def product(dtype: torch.dtype) -> Contestant:
-    """Square matrices as large as this type allows in `LONG` seconds; the best of three products."""
+def products() -> Contestant:
+    """In a child: both, the best of three of each a turn."""
+    both = {name: product(getattr(torch, name)) for name in ("float32", "bfloat16")}
+    return Contestant(lambda: {name: rate() for name, rate in both.items()})
+
+
+def product(dtype: torch.dtype) -> Callable[[], float]:
+    """FLOP/s of square matrices as large as this type allows in `LONG` seconds."""
     size = SMALLEST
     multiply = _multiplier(size, dtype)
     while size < LARGEST and 8 * 1.5 * _seconds(multiply) < LONG:  # twice the rows are eight times the work
         size *= 2
         multiply = _multiplier(size, dtype)
-    return Contestant(lambda: 2 * size**3 / min(_seconds(multiply) for _ in range(3)))
+    return lambda: 2 * size**3 / min(_seconds(multiply) for _ in range(3))
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The best of all turns, in FLOP/s."""
+
+    float32: float
+    bfloat16: float
+
+    @staticmethod
+    def of(record: Record) -> "Peak":
+        """From the turns of `peak`."""
+        return Peak(**{name: max(value[name] for value in record.values) for name in ("float32", "bfloat16")})
+
+    @property
+    def best(self) -> float:
+        """What steps are measured by: the faster of the two."""
+        return max(self.float32, self.bfloat16)
+
+    def __str__(self) -> str:
+        return f"matrix product: float32 {self.float32 / 1e9:,.1f} GFLOP/s, bfloat16 {self.bfloat16 / 1e9:,.1f} GFLOP/s"
 
 
 def _multiplier(size: int, dtype: torch.dtype) -> Callable[[], object]:
