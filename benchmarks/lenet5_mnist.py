@@ -1,30 +1,29 @@
-"""One epoch of LeNet-5 on the real MNIST: Striate, the plain PyTorch loop and, with --peers all, others.
+"""Epochs of LeNet-5 on the real MNIST: Striate, the plain PyTorch loop and, with --peers all, others.
 
     python benchmarks/lenet5_mnist.py DATA [--peers all] [--batch-sizes 64 256] [--rounds 3] [--pictures 60000]
 
-All run in one process, one after the other, round by round, so that a noisy machine is noisy for all; the first
-epoch of each warms up and is not counted.  Each contestant trains the same network (61,706 parameters) with SGD and
-momentum on the same pictures.  Printed are the median of the rounds in pictures/s and in s (fastest to slowest),
-how many times the speed of the PyTorch example without workers that is (the same round by round: least to most),
-and the accuracy on the test pictures after all the epochs, which says that everyone has trained.
+Each contestant is a process of its own (contestants.py); they take turns, an epoch a turn, so that a noisy machine is
+noisy for all, and the first epoch of each warms up and is not counted.  All train the same network (61,706 parameters)
+with SGD and momentum on the same pictures.  Printed are the median of the rounds in pictures/s and in s (fastest to
+slowest), how many times the speed of the PyTorch example without workers that is (the same round by round: least to
+most), the share of what a large matrix product reaches in the same run (2 FLOPs for each of 416,520 MACs and of three
+passes, forward and back), and the accuracy on the test pictures after all the epochs, which says that everyone has
+trained.
 """
 
 import argparse
-import datetime
-import os
-import platform
-import shlex
-import statistics
-import sys
-import time
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from peers import AT_ONCE, EXAMPLE, LR, MEAN, MOMENTUM, MORE, STD, Contestant, Peer
+import peers
+from contestants import Contestant, Entry, Record, compete, seated
+from machine import Peak, heading, peak
+from ours import trainer
+from peers import AT_ONCE, EXAMPLE, LR, MEAN, MOMENTUM, MORE, STD, Peer
 from striate.data.augment import Augment
 from striate.data.batches import Feed, evaluation_batches, training_batches
 from striate.data.items import ArrayItems
@@ -35,78 +34,50 @@ from striate.data.samples import Samples
 from striate.data.source import open_source
 from striate.data.split import Split
 from striate.models.catalogue import build
-from striate.training.engine import Objective, TrainState, fit
-from striate.training.optimisers import Settings, sgd
-from striate.training.plan import make_plan
+from striate.training.optimisers import Settings
 
 INSTALL = "pip install -c constraints.txt -e '.[bench]'"
 LIBRARIES = ("torch", "numpy", "pillow", "lightning", "keras", "jax", "jaxlib", "flax", "optax")
+MACS, PASSES = 416_520, 3
+EPOCHS = 20  # that the plan is to expect
 
 
-def striate_engine(split: Split, batch_size: int) -> Contestant:
+def striate_engine(split: Split, batch_size: int) -> peers.Contestant:
     """Striate's torch engine as `striate train` runs it, augmentation off as in the other contestants."""
-    plan = make_plan("cpu", 0)
-    model = plan.place(build("lenet5"))
-    optimizer = sgd(model, Settings(lr=LR, momentum=MOMENTUM))
-    state, objective = TrainState(model=model, optimizer=optimizer, seed=0), Objective(F.cross_entropy)
     preprocess = Preprocess(Picture(1, 28, 28, pad=2), (MEAN,), (STD,))
     feed = Feed(split, preprocess, Augment(), seed=0, batch_size=batch_size, num_classes=10)
+    batch = next(iter(training_batches(feed, 0)))
+    settings, samples = Settings(lr=LR, momentum=MOMENTUM), EPOCHS * len(split)
+    ours = trainer(build("lenet5"), batch, F.cross_entropy, settings, macs=MACS, samples=samples)
     epochs = iter(range(1000))
 
     def epoch() -> None:
-        for _ in fit(state, training_batches(feed, next(epochs)), objective=objective, lr_at=lambda _: LR):
+        for _ in ours.updates(training_batches(feed, next(epochs))):
             pass
 
     @torch.inference_mode()
     def classify(pictures: Split) -> np.ndarray:
-        model.eval()
+        model = ours.state.model.eval()
         batches = evaluation_batches(pictures, preprocess, AT_ONCE)
         return np.concatenate([model(x).argmax(1).numpy() for x, _ in batches])
 
-    return Contestant(epoch, classify)
+    return peers.Contestant(epoch, classify)
 
 
-def measure(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
-    """Seconds an epoch of every contestant in every round, interleaved, after one epoch to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, contestant in contestants.items():
-            start = time.perf_counter()
-            contestant.epoch()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+STRIATE = Peer("Striate, torch engine", striate_engine)
 
 
-def line(name: str, times: list[float], base: list[float], pictures: int) -> str:
-    """One contestant's row, its accuracy apart."""
-    middle = statistics.median(times)
-    ratio = statistics.median(base) / middle
-    ratios = [of_base / own for of_base, own in zip(base, times, strict=True)]
-    return (
-        f"  {name:<32} {pictures / middle:>7,.0f} pictures/s   {middle:6.2f} s ({min(times):.2f} to {max(times):.2f})"
-        f"   x {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
+def entry(peer: Peer, data: Path, pictures: int, batch_size: int) -> Entry:
+    """A contestant that reads its own pictures."""
+    return Entry(peer.name, partial(made, peer.make, data, pictures, batch_size))
 
 
-def compete(peers: list[Peer], train: Split, test: Split, batch_size: int, rounds: int) -> None:
-    """Make all contestants anew, run them and print the table."""
-    contestants = {"Striate, torch engine": striate_engine(train, batch_size)}
-    contestants |= {peer.name: peer.make(train, batch_size) for peer in peers}
-    seconds = measure(contestants, rounds)
-    print(f"\nbatch size {batch_size}, {len(train):,} pictures an epoch, rounds: {rounds}")
-    for name, times in seconds.items():
-        accuracy = float((contestants[name].classify(test) == test.labels.numpy()).mean())
-        row = line(name, times, seconds[EXAMPLE[0].name], len(train))
-        print(f"{row}   accuracy {accuracy:.4f}", flush=True)
-
-
-def installed(peers: tuple[Peer, ...]) -> list[Peer]:
-    """Those that can run here; who cannot is said."""
-    for peer in peers:
-        if lacking := peer.lacking():
-            print(f"{peer.name}: left out, {', '.join(lacking)} not installed: {INSTALL}")
-    return [peer for peer in peers if not peer.lacking()]
+def made(make: peers.Maker, data: Path, pictures: int, batch_size: int) -> Contestant:
+    """In a child: an epoch a turn, and the accuracy on the test pictures in the end."""
+    parts = open_source(str(data)).parts
+    train, test = first(parts["train"], pictures), first(parts["test"], pictures)
+    contestant = make(train, batch_size)
+    return Contestant(contestant.epoch, lambda: float((contestant.classify(test) == test.labels.numpy()).mean()))
 
 
 def first(samples: Samples, count: int) -> Split:
@@ -116,17 +87,38 @@ def first(samples: Samples, count: int) -> Split:
     return Split(Held(images), torch.from_numpy(labels), samples.names[:count])
 
 
-def heading() -> str:
-    """What a reader needs to judge the numbers: when, how, on what, with what."""
-    libraries = [f"{name} {metadata.version(name)}" for name in LIBRARIES if _is_installed(name)]
-    today = datetime.datetime.now(datetime.UTC)
-    command = shlex.join(["python", *sys.argv])
+def measure(rivals: list[Peer], asked: argparse.Namespace, batch_size: int) -> None:
+    """Make all contestants anew, let them run and print the table."""
+    entries = [entry(peer, asked.data, asked.pictures, batch_size) for peer in (STRIATE, *rivals)]
+    with seated([*entries, peak()]) as seats:
+        records = compete(seats, asked.rounds)
+        accuracies = [seat.verdict() for seat in seats[: len(entries)]]
+    *contestants, products = records
+    reached = Peak.of(products)
+    base = next(record for record in contestants if record.name == EXAMPLE[0].name)
+    print(f"\nbatch size {batch_size}, {asked.pictures:,} pictures an epoch, rounds: {asked.rounds}")
+    for record, accuracy in zip(contestants, accuracies, strict=True):
+        print(f"{row(record, base, asked.pictures, reached.best)}   accuracy {accuracy:.4f}")
+    print(f"  {reached}", flush=True)
+
+
+def row(record: Record, base: Record, pictures: int, best: float) -> str:
+    """One contestant's row, its accuracy apart."""
+    ratio, least, most = record.times_as_fast_as(base)
+    share = 2 * PASSES * MACS * pictures / record.median / best
     return (
-        f"{today:%Y-%m-%d %H:%M} UTC   {command}\n"
-        f"{_processor()}, {os.cpu_count()} cores, torch on {torch.get_num_threads()}, "
-        f"load before the start: {os.getloadavg()[0]:.1f}\n"
-        f"Python {platform.python_version()}, {', '.join(libraries)}"
+        f"  {record.name:<32} {pictures / record.median:>7,.0f} pictures/s   {record.median:6.2f} s"
+        f" ({min(record.seconds):.2f} to {max(record.seconds):.2f})   x {ratio:.2f} ({least:.2f} to {most:.2f})"
+        f"   {share:4.1%} of peak"
     )
+
+
+def installed(rivals: tuple[Peer, ...]) -> list[Peer]:
+    """Those that can run here; who cannot is said."""
+    for peer in rivals:
+        if lacking := peer.lacking():
+            print(f"{peer.name}: left out, {', '.join(lacking)} not installed: {INSTALL}")
+    return [peer for peer in rivals if not peer.lacking()]
 
 
 def arguments() -> argparse.Namespace:
@@ -141,29 +133,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure and print."""
     asked = arguments()
-    parts = open_source(str(asked.data)).parts
-    train, test = first(parts["train"], asked.pictures), first(parts["test"], asked.pictures)
-    print(heading(), flush=True)
-    peers = installed(EXAMPLE + (MORE if asked.peers == "all" else ()))
+    print(heading(LIBRARIES), flush=True)
+    rivals = installed(EXAMPLE + (MORE if asked.peers == "all" else ()))
     for batch_size in asked.batch_sizes:
-        compete(peers, train, test, batch_size, asked.rounds)
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _processor() -> str:
-    """The model's name, which Python's platform module does not know on Linux."""
-    described = Path("/proc/cpuinfo")
-    rows = described.read_text().splitlines() if described.exists() else []
-    return next((row.split(": ")[1] for row in rows if row.startswith("model name")), platform.machine())
+        measure(rivals, asked, batch_size)
 
 
 if __name__ == "__main__":
