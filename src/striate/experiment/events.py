@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from striate.experiment.history import EpochRow
+from striate.experiment.history import EpochRow, Speeds
 from striate.experiment.outcome import Outcome
 
 
@@ -21,7 +21,18 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """One update was made; `batch` of `batches` in this epoch."""
+    """One update was made.
+
+    Args:
+        epoch: of `epochs`, from 1.
+        epochs: of the whole run.
+        batch: of `batches`, from 1.
+        batches: of every epoch.
+        loss: mean over the batch.
+        images_per_second: of this epoch so far.
+        lr: learning rate of this update.
+        waited: share of this epoch's time so far that was spent waiting for pictures, in [0, 1].
+    """
 
     epoch: int
     epochs: int
@@ -29,6 +40,13 @@ class Stepped:
     batches: int
     loss: float
     images_per_second: float
+    lr: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """Updates made since the run began."""
+        return (self.epoch - 1) * self.batches + self.batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +58,23 @@ class EpochEnded:
         epochs: of the whole run.
         best: whether it is the best so far.
         metric: what its score is called.
+        speeds: of its updates; None where nobody measured.
+        peak_memory: the most bytes taken so far, of the GPU where it trains on one, else of the process; 0 is unknown.
     """
 
     row: EpochRow
     epochs: int
     best: bool
     metric: str = "accuracy"
+    speeds: Speeds | None = None
+    peak_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something to know came up under way."""
+
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +84,4 @@ class Finished:
     outcome: Outcome
 
 
-Event = Started | Stepped | EpochEnded | Finished
+Event = Started | Stepped | EpochEnded | Noted | Finished

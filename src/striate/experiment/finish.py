@@ -22,6 +22,7 @@ from striate.experiment.run_folder import RunFolder, environment
 from striate.experiment.wiring import Wired
 from striate.models.own_file import is_file
 from striate.training.checkpoint import best
+from striate.training.schedules import Schedule
 
 
 def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
@@ -61,7 +62,7 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
 def _write(wired: Wired, history: History, folder: RunFolder, outcome: Outcome) -> None:
     row = history.best
     assert row is not None
-    pictures = {"curves.png": curves(history, row), **wired.task.pictures(wired, outcome.test)}
+    pictures = {"curves.png": curves(history, row, _rates(wired, history)), **wired.task.pictures(wired, outcome.test)}
     for name, content in pictures.items():
         folder.write(name, content)
     make_folder(folder.path / "samples")
@@ -70,6 +71,12 @@ def _write(wired: Wired, history: History, folder: RunFolder, outcome: Outcome) 
     save_bundle(folder.model, _bundle(wired), wired.task.card(wired, outcome, row))
     folder.write("report.html", report(wired, history, outcome, pictures))
     folder.write_json("result.json", outcome.as_dict())
+
+
+def _rates(wired: Wired, history: History) -> Schedule:
+    """The learning rate that every update was made with."""
+    scores = history.scores
+    return lambda update: wired.lr_at(scores[: update // wired.steps_per_epoch])(update)
 
 
 def _bundle(wired: Wired) -> Bundle:

@@ -40,6 +40,37 @@ class EpochRow:
         return (score, -self.validation_loss)
 
 
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What went through in some time, and how much of the time was waiting for pictures.
+
+    Args:
+        pictures: trained on.
+        seconds: of the updates, waiting included.
+        waited: seconds of these without a batch to train on.
+    """
+
+    pictures: int
+    seconds: float
+    waited: float
+
+    @property
+    def share(self) -> float:
+        """Of the time, spent waiting; in [0, 1]."""
+        return min(1.0, self.waited / self.seconds) if self.seconds > 0 else 0.0
+
+    @property
+    def overall(self) -> float:
+        """Pictures a second, as it was."""
+        return self.pictures / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def network(self) -> float:
+        """Pictures a second, had there always been a batch."""
+        busy = self.seconds - self.waited
+        return self.pictures / busy if busy > 0 else 0.0
+
+
 def columns(metric: str) -> list[str]:
     """The header of metrics.csv, where the score has the name of what it is.
 
@@ -57,10 +88,11 @@ class History:
         rows: finished epochs.
         loss_sum: of the pictures seen in this epoch.
         images: seen in this epoch.
-        train_seconds: of this epoch's updates.
+        train_seconds: of this epoch's updates, waiting for pictures included.
         seconds: of the whole run.
         lost: epochs whose checkpoint was found damaged; they cannot be the best.
         metric: what the validation score is called: accuracy, r2, iou, ...
+        waited: seconds of this epoch's updates without a batch to train on.
     """
 
     rows: list[EpochRow] = field(default_factory=list)
@@ -70,6 +102,7 @@ class History:
     seconds: float = 0.0
     lost: list[int] = field(default_factory=list)
     metric: str = "accuracy"
+    waited: float = 0.0
 
     @property
     def best(self) -> EpochRow | None:
@@ -83,15 +116,21 @@ class History:
         return [-math.inf if math.isnan(row.validation_loss) else row.validation_score for row in self.rows]
 
     @property
+    def speeds(self) -> Speeds:
+        """Of the epoch under way."""
+        return Speeds(self.images, self.train_seconds, self.waited)
+
+    @property
     def images_per_second(self) -> float:
         """Of the epoch under way."""
-        return self.images / self.train_seconds if self.train_seconds > 0 else 0.0
+        return self.speeds.overall
 
-    def add_batch(self, loss: float, images: int, seconds: float) -> None:
-        """Count one update."""
+    def add_batch(self, loss: float, images: int, seconds: float, waited: float = 0.0) -> None:
+        """Count one update, which took `seconds`, the first `waited` of them without its batch."""
         self.loss_sum += loss * images
         self.images += images
         self.train_seconds += seconds
+        self.waited += waited
         self.seconds += seconds
 
     def end_epoch(self, *, step: int, lr: float, validation_loss: float, validation_score: float) -> EpochRow:
@@ -107,7 +146,7 @@ class History:
             images_per_second=self.images_per_second,
         )
         self.rows.append(row)
-        self.loss_sum, self.images, self.train_seconds = 0.0, 0, 0.0
+        self.loss_sum, self.images, self.train_seconds, self.waited = 0.0, 0, 0.0, 0.0
         return row
 
     def as_dict(self) -> dict[str, Any]:
@@ -126,3 +165,22 @@ class History:
         writer.writerow(columns(self.metric))
         writer.writerows(astuple(row) for row in self.rows)
         return text.getvalue()
+
+
+def read_metrics(text: str) -> History:
+    """The finished epochs of a metrics.csv, which is the inverse of `History.as_csv`.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    lines = csv.reader(io.StringIO(text))
+    score = [f.name for f in fields(EpochRow)].index("validation_score")
+    header = next(lines, [])
+    metric = header[score].removeprefix("validation_") if len(header) > score else ""
+    if header != columns(metric):
+        raise ValueError(f"no metrics.csv: {header}")
+    try:
+        rows = [EpochRow(int(epoch), int(step), *map(float, rest)) for epoch, step, *rest in lines]
+    except TypeError as error:
+        raise ValueError("no metrics.csv: a line of another length") from error
+    return History(rows=rows, metric=metric)

@@ -1,6 +1,7 @@
 """Pictures of a run: its curves, its confusion matrix, samples of what the network sees."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from striate.evaluate.classification import Classification
 from striate.experiment.history import EpochRow, History
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9731a", "#7a7a7a"
+SHOWN_UPDATES = 4000  # points of a curve: more than the picture has pixels
 NAMED_CLASSES = 40  # with more, names and numbers in the matrix could not be read
 
 
@@ -27,29 +29,50 @@ def _png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def curves(history: History, best: EpochRow) -> bytes:
-    """Losses, validation score and learning rate over the epochs, as PNG."""
+def curves(history: History, best: EpochRow, lr_at: Callable[[int], float]) -> bytes:
+    """Losses and validation score of the epochs, and the learning rate of every update, as PNG.
+
+    Args:
+        history: at least one finished epoch.
+        best: the epoch whose model is kept.
+        lr_at: the learning rate of an update, from the number of updates before it.
+    """
+    figure = _figure(12.0, 3.4)
+    loss, score, rate = figure.subplots(1, 3)
     rows, metric = history.rows, history.metric
-    figure = _figure(9.0, 3.4)
-    loss, score = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     mark = "o" if len(rows) < 30 else None
     loss.plot(epochs, [row.train_loss for row in rows], color=BLUE, marker=mark, ms=3, label="training")
     loss.plot(epochs, [row.validation_loss for row in rows], color=ORANGE, marker=mark, ms=3, label="validation")
-    loss.set(xlabel="epoch", ylabel="loss, nats", yscale="log")
+    positive = all(value > 0 for row in rows for value in (row.train_loss, row.validation_loss))
+    loss.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
     loss.legend(frameon=False)
     score.plot(epochs, [row.validation_score for row in rows], color=ORANGE, marker=mark, ms=3)
     score.axvline(best.epoch, color=GREY, lw=0.8, ls=":")
     score.set(
         xlabel="epoch", ylabel=f"validation {metric}", title=f"best {best.validation_score:.4f}, epoch {best.epoch}"
     )
-    rate = score.twinx()
-    rate.plot(epochs, [row.lr for row in rows], color=GREY, lw=0.8)
-    rate.set_ylabel("learning rate", color=GREY)
-    for axes in (loss, score):
+    at, rates = schedule(rows[-1], lr_at)
+    rate.plot(at, rates, color=GREY, lw=1.0)
+    rate.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None), title=f"{rows[-1].step:,} updates")
+    for axes in (loss, score, rate):
         axes.grid(alpha=0.25)
-        axes.spines[["top"]].set_visible(False)
+        axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
+
+
+def schedule(last: EpochRow, lr_at: Callable[[int], float]) -> tuple[list[float], list[float]]:
+    """The learning rates of a run's updates, and where in the run they were made, in epochs.
+
+    Of more updates than a picture could show every few are taken, the first and the last among them.
+
+    Args:
+        last: the last finished epoch.
+        lr_at: the learning rate of an update, from the number of updates before it.
+    """
+    every = -(-last.step // SHOWN_UPDATES)
+    updates = sorted({*range(0, last.step, every), last.step - 1})
+    return [update * last.epoch / last.step for update in updates], [lr_at(update) for update in updates]
 
 
 def confusion_matrix(result: Classification) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from striate.experiment.events import EpochEnded, Event, Finished, Started, Stepped
+from striate.experiment.events import EpochEnded, Event, Finished, Noted, Started, Stepped
 from striate.experiment.html import share
 from striate.experiment.outcome import Outcome
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 10.0  # seconds after which a plain line says that an epoch is under way
+FELT = 0.1  # share of waiting from which it is shown
 
 
 class Display(Protocol):
@@ -44,7 +45,14 @@ def epoch_line(event: EpochEnded) -> str:
         f"epoch {row.epoch:>{len(str(event.epochs))}}/{event.epochs}  loss {row.train_loss:.4f}  "
         f"validation loss {share(row.validation_loss)}  {event.metric} {share(row.validation_score)}"
         f"{' best' if event.best else '     '}  {row.images_per_second:,.0f} pictures/s  {clock(left)} left"
+        f"{f'  {event.peak_memory / 1e9:.2f} GB' if event.peak_memory else ''}"
     )
+
+
+def speed(event: Stepped) -> str:
+    """How fast it goes, and whether training waits for its pictures."""
+    waits = f", waits for pictures {100 * event.waited:.0f} % of the time" if event.waited >= FELT else ""
+    return f"{event.images_per_second:,.0f} pictures/s{waits}"
 
 
 def clock(seconds: float) -> str:
@@ -82,10 +90,12 @@ class PlainDisplay(Display):
                 self._say(headline)
                 for note in notes:
                     self._say(f"note: {note}")
+            case Noted(note):
+                self._say(f"note: {note}")
             case Stepped() if self._waited():
                 self._say(
                     f"epoch {event.epoch}/{event.epochs}, step {event.batch:,} of {event.batches:,}, "
-                    f"loss {event.loss:.4f}, {event.images_per_second:,.0f} pictures/s"
+                    f"loss {event.loss:.4f}, {speed(event)}"
                 )
             case EpochEnded():
                 self._say(epoch_line(event))
@@ -113,13 +123,15 @@ class LiveDisplay(Display):
                 self._say(headline)
                 for note in notes:
                     self._say(f"note: {note}")
+            case Noted(note):
+                self._say(f"note: {note}")
             case Stepped():
                 self.progress.update(
                     self.task,
                     description=f"epoch {event.epoch}/{event.epochs}",
                     completed=event.batch,
                     total=event.batches,
-                    detail=f"loss {event.loss:.4f}  {event.images_per_second:,.0f} pictures/s",
+                    detail=f"loss {event.loss:.4f}  lr {event.lr:.2g}  {speed(event)}",
                     visible=True,
                 )
             case EpochEnded():
