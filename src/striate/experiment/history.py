@@ -80,6 +80,13 @@ def columns(metric: str) -> list[str]:
     return [f"validation_{metric}" if f.name == "validation_score" else f.name for f in fields(EpochRow)]
 
 
+def _comparable(row: EpochRow) -> float:
+    """The score; where the task has none the loss stands for it, and without that nothing is worse."""
+    if math.isnan(row.validation_loss):
+        return -math.inf
+    return -row.validation_loss if math.isnan(row.validation_score) else row.validation_score
+
+
 @dataclass(slots=True)
 class History:
     """Rows of finished epochs and the sums of the one under way.
@@ -113,7 +120,7 @@ class History:
     @property
     def scores(self) -> list[float]:
         """Of the finished epochs, in their order: what schedule and stopping look at."""
-        return [-math.inf if math.isnan(row.validation_loss) else row.validation_score for row in self.rows]
+        return [_comparable(row) for row in self.rows]
 
     @property
     def speeds(self) -> Speeds:

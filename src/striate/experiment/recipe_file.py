@@ -19,7 +19,13 @@ BELONGING = {  # key -> what a file says of its value, which means something els
         "augment.crop_scale",
     ),
     "loss.name": ("loss.label_smoothing", "loss.huber_delta"),
-    "schedule.name": ("schedule.step_epochs", "schedule.gamma", "schedule.power", "schedule.patience"),
+    "schedule.name": (
+        "schedule.warmup_epochs",
+        "schedule.step_epochs",
+        "schedule.gamma",
+        "schedule.power",
+        "schedule.patience",
+    ),
     "stopping.patience": ("stopping.min_delta",),
 }
 

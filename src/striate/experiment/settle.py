@@ -25,6 +25,7 @@ LEAST_EPOCHS, MOST_EPOCHS = 20, 200
 UPDATES = 12  # an epoch
 SMALLEST_BATCH, LARGEST_BATCH = 16, 64
 WARMUP = 0.5  # epochs
+RISE = 0.3  # of one cycle
 SMOOTHING = 0.1
 
 UNCHANGED = {"augment.shift": 0, "augment.flip": False, "augment.crop_scale": 1.0, "loss.label_smoothing": 0.0}
@@ -55,11 +56,18 @@ def settle(recipe: Recipe, count: int, changes: Mapping[str, object]) -> Recipe:
         **UNCHANGED,
         **changes,
         "loss.name": loss_of(recipe),
-        "schedule.warmup_epochs": epochs / 20 if epochs > LEAST_EPOCHS else WARMUP,
+        "schedule.warmup_epochs": _warmup(recipe, epochs),
         "schedule.step_epochs": epochs / 3,
     }
     filled = {"epochs": epochs, "batch_size": recipe.batch_size or batch_size(count)}
     return with_open_filled(recipe.model_copy(update=filled), usual)
+
+
+def _warmup(recipe: Recipe, epochs: int) -> float:
+    """In epochs: of one cycle its rise."""
+    if recipe.schedule.name == "one_cycle":
+        return RISE * epochs
+    return epochs / 20 if epochs > LEAST_EPOCHS else WARMUP
 
 
 def with_open_filled(recipe: Recipe, usual: Mapping[str, object]) -> Recipe:

@@ -21,6 +21,7 @@ from striate.experiment.progress import display
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder, check_free, create, environment
 from striate.experiment.transfer import take_weights
+from striate.experiment.tuning import tuned, usual_numbers
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
 from striate.models.own_file import is_file, read_file, whole_name
@@ -57,10 +58,13 @@ def start(
     on = machine(asked_of(recipe))
     recipe, material = opened(recipe, recipe.data, data, on.device, reading)
     with closing(material):
-        plan = plan_of(recipe, material, on)
-        wired = wire(recipe, material, plan)
-        notes = [*plan.notes, *_transferred(wired)]
+        plan = plan_of(usual_numbers(recipe, material.count("train")), material, on)
+        found = tuned(recipe, material, plan)
+        wired = wire(found.recipe, material, plan)
+        notes = [*plan.notes, *found.notes, *_transferred(wired)]
         folder = create(run, f"{material.name}-{title(recipe.model)}", overwrite=overwrite)
+        for name, content in found.pictures.items():
+            folder.write(name, content)
         yield from _begin(wired, folder, notes)
 
 

@@ -90,9 +90,10 @@ def fit(
         NumericError: loss or gradient is not finite; raised before the update, the weights are intact.
     """
     update = Update(state.model, state.optimizer, rules, state.scaler)
+    train_mode(state.model)
     for batch in batches:
         if not state.model.training:  # the caller evaluated in between
-            state.model.train()
+            train_mode(state.model)
         lr = lr_at(state.step)
         update.begin(lr)
         loss = gradients(state, batch, objective, rules.accumulate, autocast)
@@ -102,6 +103,15 @@ def fit(
             state.average.update(state.step)
         state.step += 1
         yield value
+
+
+def train_mode(model: nn.Module) -> None:
+    """Training mode, but a layer that is frozen whole stays as it is: batch normalisation would change its statistics."""
+    model.train()
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
 
 
 class Piece(NamedTuple):
