@@ -117,9 +117,9 @@ def adagrad(model: nn.Module, settings: Settings) -> Optimizer:
 
 
 def rmsprop(model: nn.Module, settings: Settings) -> Optimizer:
-    """The same with a running mean of the squares; torch has no fused form."""
+    """The same with a running mean of the squares; torch has no fused form, but one for all tensors together."""
     groups = parameter_groups(model, settings)
-    return RMSprop(groups, lr=settings.lr, alpha=settings.alpha, momentum=settings.momentum)
+    return RMSprop(groups, lr=settings.lr, alpha=settings.alpha, momentum=settings.momentum, foreach=True)
 
 
 def adam(model: nn.Module, settings: Settings) -> Optimizer:
