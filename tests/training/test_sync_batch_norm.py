@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from striate.training.processes import ALONE, Processes
-from striate.training.sync_batch_norm import SyncBatchNorm2d, synchronise, undivided
+from striate.training.sync_batch_norm import SyncBatchNorm2d, each_by_itself, synchronise
 
 SHAPES = {nn.BatchNorm1d: (9, 3), nn.BatchNorm2d: (9, 3, 4, 5), nn.BatchNorm3d: (9, 3, 2, 3, 2)}
 
@@ -70,7 +70,7 @@ def test_a_batch_that_all_have_whole_counts_once(together):
     expected = passes(layer_of(nn.BatchNorm2d), x, dy)
 
     def work(processes):
-        with undivided():
+        with each_by_itself():
             return passes(synchronise(layer_of(nn.BatchNorm2d), processes), x, dy)
 
     for answer in together(2, work):

@@ -61,6 +61,10 @@ class Processes:
         """Which of `count` rows are this process's."""
         return self._rows_of(self.rank, count)
 
+    def fewest(self, count: int) -> int:
+        """Rows that every process has at least, of `count`."""
+        return min(len(range(count)[self._rows_of(rank, count)]) for rank in range(self.world))
+
     def _rows_of(self, rank: int, count: int) -> slice:
         if not self.divides(count):
             return slice(0, count)

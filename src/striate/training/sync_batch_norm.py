@@ -26,17 +26,17 @@ from torch.nn import functional as F
 
 from striate.training.processes import Processes, others_alive
 
-_undivided: ContextVar[bool] = ContextVar("striate_undivided", default=False)
+_apart: ContextVar[bool] = ContextVar("striate_apart", default=False)
 
 
 @contextmanager
-def undivided() -> Iterator[None]:
+def each_by_itself() -> Iterator[None]:
     """Inside the block every process has the whole batch: its statistics are the batch's, as they are."""
-    token = _undivided.set(True)
+    token = _apart.set(True)
     try:
         yield
     finally:
-        _undivided.reset(token)
+        _apart.reset(token)
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -50,7 +50,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x: Float[Tensor, "B C *spatial"]) -> Float[Tensor, "B C *spatial"]:
         """Normalise each channel."""
-        if not self.training or _undivided.get():
+        if not self.training or _apart.get():
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
         mean, var, count = _statistics(x)
