@@ -103,7 +103,7 @@ def fit(
 
     Args:
         state: changed in place; `step` counts the batches.
-        batches: inputs and targets on the model's device; of each batch the rows that `division` leaves to this process.
+        batches: inputs and targets on the model's device; of each the rows that `division` leaves to this process.
         objective: what is minimised.
         lr_at: learning rate of an update, from the number of batches before it; a group's `lr_factor` multiplies it.
         rules: of every update.
