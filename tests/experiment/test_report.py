@@ -25,13 +25,9 @@ def test_the_report_escapes_what_comes_from_data(recipe, tmp_path, monkeypatch):
     def spy(wired, history, outcome, pictures):
         hostile = replace(outcome.test.per_class[0], name="<script>alert(1)</script>")
         test = replace(outcome.test, per_class=(hostile, *outcome.test.per_class[1:]))
-        material = replace(wired.material, dataset=replace(wired.material.dataset, notes=("<img src=x onerror=alert(1)>",)))
-        seen["page"] = report(replace(wired, material=material), history, replace(outcome, test=test), pictures)
-            replace(wired, material=replace(wired.material, dataset=dataset)),
-            history,
-            replace(outcome, test=test),
-            pictures,
-        )
+        dataset = replace(wired.material.dataset, notes=("<img src=x onerror=alert(1)>",))
+        wired = replace(wired, material=replace(wired.material, dataset=dataset))
+        seen["page"] = report(wired, history, replace(outcome, test=test), pictures)
         return seen["page"]
 
     monkeypatch.setattr(finish, "report", spy)

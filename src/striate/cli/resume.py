@@ -1,6 +1,5 @@
 """`striate resume`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +20,6 @@ def resume(
     from striate.experiment.train import resume as go_on
 
     outcome = go_on(run)
-    if as_json:
-        typer.echo(json.dumps(outcome.summary()))
-        return
-    from striate.cli.text import summary
+    from striate.cli.text import tell
 
-    typer.echo(summary(outcome))
+    tell(outcome, as_json=as_json)

@@ -1,10 +1,13 @@
 """Results as text for people."""
 
+import json
 import shlex
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from striate.base.files import shell_name
 
@@ -22,6 +25,14 @@ def program() -> str:
         return "python -m striate"
     found = shutil.which(called.name)
     return called.name if found and called.exists() and Path(found).samefile(called) else shell_name(called)
+
+
+def tell(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print what a run came to, on stdout; of several processes the first does."""
+    from striate.training.processes import of_environment
+
+    if of_environment().first:
+        typer.echo(json.dumps(outcome.summary()) if as_json else summary(outcome))
 
 
 def summary(outcome: "Outcome") -> str:

@@ -1,6 +1,5 @@
 """`striate train`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,12 +61,9 @@ def train(
 
     changes = [parse_override(entry) if isinstance(entry, str) else entry for entry in overrides]
     outcome = run_training(read_recipe(recipe_file, changes), run=run, overwrite=overwrite)
-    if as_json:
-        typer.echo(json.dumps(outcome.summary()))
-        return
-    from striate.cli.text import summary
+    from striate.cli.text import tell
 
-    typer.echo(summary(outcome))
+    tell(outcome, as_json=as_json)
 
 
 def _split(arguments: list[str]) -> tuple[Path | None, list[Any]]:

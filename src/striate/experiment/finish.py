@@ -42,9 +42,8 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
             got="nan in every one",
             fix="lower lr; the run folder holds the checkpoints, and no model was made",
         )
-    load_weights(wired, best(folder.checkpoints, row.step))
-    batches = wired.material.evaluation("test")
-    test = wired.task.measure(outputs_of(wired.network, batches, nullcontext))  # in float32, as the bundle predicts
+    load_weights(wired, wired.processes.from_first(lambda: best(folder.checkpoints, row.step)))
+    test = wired.task.measure(outputs_of(wired, "test", nullcontext))  # in float32, as the bundle predicts
     outcome = Outcome(
         path=folder.path,
         task=wired.recipe.task,
@@ -55,7 +54,8 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
         parameters=wired.parameters,
         own_file=wired.recipe.model if wired.built.card.digest else None,
     )
-    _write(wired, history, folder, outcome)
+    if wired.processes.first:
+        _write(wired, history, folder, outcome)
     return outcome
 
 

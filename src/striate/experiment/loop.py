@@ -5,11 +5,11 @@ last update of an epoch and its validation therefore begins with the validation:
 and nothing is lost.
 """
 
+import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
 
 from striate.base.errors import Stopped
 from striate.base.files import shell_name
@@ -20,12 +20,17 @@ from striate.experiment.position import save_position
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.tasks.task import Pair
 from striate.experiment.wiring import Wired
-from striate.training.engine import Autocast, Batch, fit
+from striate.training.engine import Autocast, Division, fit
+from striate.training.processes import Agreement
 from striate.training.signals import StopRequest
+
+NO_BATCH: tuple[None, None] = (None, None)
 
 
 def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
     """Train until the recipe's epochs are complete or validation gets no better, saving as it goes.
+
+    Several processes go through it in step: what ends the loop is agreed upon, and the first of them writes.
 
     Raises:
         Stopped: a signal came; everything is saved.
@@ -34,11 +39,10 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
     while not wired.ended(history.scores):
         yield from _train_epoch(wired, history, folder, stop)
         started = time.monotonic()
-        result = measured(wired, "validation", stop)
+        result, number = measured(wired, "validation", stop)
         history.seconds += time.monotonic() - started
-        if result is None:
-            save_position(folder, wired, history)
-            raise _stopped(wired, history, folder, stop)
+        if number:
+            raise _stopped(wired, history, folder, number)
         step = wired.state.step
         lr = wired.lr_at(history.scores)(step - 1)
         row = history.end_epoch(step=step, lr=lr, validation_loss=result.loss, validation_score=result.score)
@@ -48,14 +52,15 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
 
 def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
     before = saved = time.monotonic()
+    agreement = Agreement(wired.processes)
     for batch, loss in _updates(wired, history):
         now = time.monotonic()
         history.add_batch(loss, _samples(wired, batch), now - before)
-        if stop.number or now - saved > wired.recipe.execution.checkpoint_seconds:
+        if number := agreement.before(stop.number):
+            raise _stopped(wired, history, folder, number)
+        if now - saved > wired.recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)
             saved = time.monotonic()
-        if stop.number:
-            raise _stopped(wired, history, folder, stop)
         yield Stepped(
             epoch=len(history.rows) + 1,
             epochs=wired.epochs,
@@ -71,13 +76,15 @@ def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float]]:
     """The updates that are left of the epoch under way: number within it, from 1, and loss."""
     epoch = len(history.rows)
     first = wired.state.step - epoch * wired.steps_per_epoch
+    processes, begun = wired.processes, epoch * wired.steps_per_epoch
     losses = fit(
         wired.state,
-        wired.material.training(epoch, first, batch_size=wired.batch_size),
+        wired.material.training(epoch, first, batch_size=wired.batch_size, rows=processes.rows),
         objective=wired.objective,
         lr_at=wired.lr_at(history.scores),
         rules=wired.rules,
         autocast=wired.plan.autocast,
+        division=Division(processes, lambda step: _samples(wired, step - begun + 1)),
     )
     return enumerate(losses, start=first + 1)
 
@@ -87,36 +94,54 @@ def _samples(wired: Wired, batch: int) -> int:
     return min(wired.batch_size, wired.material.count("train") - (batch - 1) * wired.batch_size)
 
 
-def measured(wired: Wired, part: str, stop: StopRequest) -> Result | None:
-    """How good the network is on a part of the data; None if a signal came first."""
-    batches = wired.material.evaluation(part)
-    result = wired.task.measure(outputs_of(wired.network, _until_stopped(batches, stop), wired.plan.autocast))
-    return None if stop.number else result
+def measured(wired: Wired, part: str, stop: StopRequest) -> tuple[Result, int]:
+    """How good the network is on a part of the data; of less than that if a signal came, whose number is beside it."""
+    asked = 0
+
+    def stopped() -> bool:
+        nonlocal asked
+        asked = wired.processes.largest(stop.number)
+        return bool(asked)
+
+    return wired.task.measure(outputs_of(wired, part, wired.plan.autocast, stopped)), asked
 
 
-def outputs_of(network: nn.Module, batches: Iterable[Batch], autocast: Autocast) -> Iterator[Pair]:
-    """Outputs and targets of every batch; the network comes back in the mode it was in."""
+def outputs_of(
+    wired: Wired, part: str, autocast: Autocast, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Pair]:
+    """Outputs and targets of a part of the data, batch by batch; the network comes back in the mode it was in.
+
+    Of several processes each looks at its own samples, and all get the outputs of all of them in their order.
+
+    Args:
+        wired: the run.
+        part: "train", "validation" or "test".
+        autocast: makes the context that outputs are computed in.
+        stopped: asked after every batch whether that was the last.
+    """
+    processes, network = wired.processes, wired.network
+    batches = wired.material.evaluation(part, rows=processes.dealt)
     training = network.training
     network.eval()
     try:
-        for x, y in batches:
+        while True:
+            x, y = next(batches, NO_BATCH)
+            if processes.from_first(lambda last=x is None: last):  # type: ignore[misc]  # it has most
+                return
             with torch.inference_mode(), autocast():
-                outputs = network(x)
-            yield outputs, y
+                outputs = None if x is None else network(x)
+            yield processes.gather(outputs), processes.gather(y)
+            if stopped():
+                return
     finally:
         network.train(training)
 
 
-def _until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
-    for batch in batches:
-        yield batch
-        if stop.number:
-            return
-
-
-def _stopped(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Stopped:
+def _stopped(wired: Wired, history: History, folder: RunFolder, number: int) -> Stopped:
+    """Save, and say how to go on once all that is done."""
+    save_position(folder, wired, history)
+    wired.processes.largest(number)  # nobody leaves before the first has saved: torchrun would end it
     epoch = min(len(history.rows) + 1, wired.epochs)
     where = f"epoch {epoch} of {wired.epochs}, step {wired.state.step}"
-    return Stopped(
-        f"stopped by {stop.name} at {where}; continue with: striate resume {shell_name(folder.path)}", stop.number
-    )
+    name = signal.Signals(number).name
+    return Stopped(f"stopped by {name} at {where}; continue with: striate resume {shell_name(folder.path)}", number)

@@ -10,6 +10,7 @@ from striate.experiment.history import History
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
 from striate.training.checkpoint import Checkpoint, save_checkpoint
+from striate.training.engine import TrainState
 from striate.training.optimisers import optimizer_tensors, restore_optimizer
 from striate.training.plan import Plan
 
@@ -17,20 +18,33 @@ MODEL, OPTIMIZER, AVERAGE = "model.", "optimizer.", "average."
 
 
 def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
-    """Write a checkpoint and the metrics that belong to it.
+    """Write a checkpoint and the metrics that belong to it; of several processes, which all hold the same, the first.
 
     Raises:
         ResourceError: it could not be written; the former checkpoint is intact.
     """
+    if not wired.processes.first:
+        return
     state, best = wired.state, history.best
-    tensors = {MODEL + name: tensor for name, tensor in state.model.state_dict().items()}
-    if state.average is not None:
-        tensors |= {AVERAGE + name: tensor for name, tensor in state.average.tensors().items()}
+    tensors = _network_tensors(state)
     _refuse_non_finite(tensors, state.step)
     tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
     checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
     save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
     folder.write("metrics.csv", history.as_csv())
+
+
+def _network_tensors(state: TrainState) -> dict[str, Tensor]:
+    """Weights and statistics, those that are averaged too."""
+    tensors = {MODEL + name: tensor for name, tensor in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {AVERAGE + name: tensor for name, tensor in state.average.tensors().items()}
+    return tensors
+
+
+def align(wired: Wired) -> None:
+    """Let all processes begin with the bits of the first: another processor might have drawn or read others."""
+    wired.processes.align(_network_tensors(wired.state).values())
 
 
 def _refuse_non_finite(tensors: dict[str, Tensor], step: int) -> None:
@@ -54,6 +68,7 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
         "fingerprint": wired.material.fingerprint,
         "classes": list(wired.material.classes),
         "plan": wired.plan.as_dict(),
+        "processes": wired.processes.world,
     }
 
 
@@ -63,16 +78,13 @@ def _recipe(wired: Wired) -> dict[str, Any]:
     return values | {"model": wired.architecture.name} if wired.built.card.digest else values
 
 
-def restore_position(
-    folder: RunFolder, wired: Wired, checkpoint: Checkpoint, faults: list[ModelFileError]
-) -> tuple[History, list[str]]:
+def restore_position(folder: RunFolder, wired: Wired, checkpoint: Checkpoint) -> tuple[History, list[str]]:
     """Put network, optimiser and history where a checkpoint has them.
 
     Args:
         folder: of the run.
         wired: as before the first update.
         checkpoint: the newest that is whole.
-        faults: what is wrong with newer ones.
 
     Returns:
         The history, and what the user should know, a line each.
@@ -83,31 +95,39 @@ def restore_position(
         ConfigError: the recipe was changed since.
     """
     try:
-        return _restore(folder, checkpoint, faults, wired)
+        return _restore(folder, checkpoint, wired), _differences(checkpoint.record, wired)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, StriateError):
             raise
         raise _foreign(f"{type(error).__name__}: {error}") from error
 
 
-def _restore(
-    folder: RunFolder, checkpoint: Checkpoint, faults: list[ModelFileError], wired: Wired
-) -> tuple[History, list[str]]:
-    record = checkpoint.record
-    _compare(folder, record, wired)
-    notes = [f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults]
+def _differences(record: dict[str, Any], wired: Wired) -> list[str]:
+    """In what a run that goes on is not the one that was stopped, and so not bit for bit."""
+    notes = []
     began = Plan.from_dict(record["plan"])
     if (began.device, began.threads) != (wired.plan.device, wired.plan.threads):
         notes.append(
             f"was trained on {began.device} with {began.threads} threads, goes on on {wired.plan.device} with "
             f"{wired.plan.threads}: equal up to rounding, not bit for bit"
         )
+    if record["processes"] != wired.processes.world:
+        notes.append(
+            f"was trained by {record['processes']} processes, goes on with {wired.processes.world}: equal up to "
+            "rounding, not bit for bit"
+        )
+    return notes
+
+
+def _restore(folder: RunFolder, checkpoint: Checkpoint, wired: Wired) -> History:
+    record = checkpoint.record
+    _compare(folder, record, wired)
     load_weights(wired, checkpoint)
     restore_optimizer(wired.state.optimizer, _part(checkpoint, OPTIMIZER))
     if wired.state.scaler is not None:
         wired.state.scaler.load_state_dict(record["scaler"])
     wired.state.step = checkpoint.step
-    return History.from_dict(record["history"]), notes
+    return History.from_dict(record["history"])
 
 
 def load_weights(wired: Wired, checkpoint: Checkpoint) -> None:

@@ -146,6 +146,16 @@ class LiveDisplay(Display):
         self.progress.console.print(text, highlight=False, markup=False)
 
 
+class SilentDisplay(Display):
+    """Nothing: another process shows what is to be seen."""
+
+    def reading(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def show(self, event: Event) -> None:
+        """Nothing."""
+
+
 @contextmanager
 def display() -> Iterator[PlainDisplay | LiveDisplay]:
     """A live display if stderr is a terminal, else a plain one."""

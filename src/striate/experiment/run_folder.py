@@ -71,6 +71,11 @@ class RunFolder:
         location = (self.read_json("data.json") or {}).get("location")
         return location if isinstance(location, str) else recipe.data
 
+    def launch(self) -> str | None:
+        """Which start of torchrun made the run; None if none did."""
+        name = (self.read_json("environment.json") or {}).get("launch")
+        return name if isinstance(name, str) else None
+
     def write_json(self, name: str, value: object) -> None:
         """Write one of the run's JSON files."""
         write_json(self.path / name, value)

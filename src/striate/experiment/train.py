@@ -1,7 +1,7 @@
 """Start a run, go on with one: generators of events, and the functions that drain them."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from striate.base.errors import ConfigError, ModelFileError
@@ -16,8 +16,8 @@ from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
 from striate.experiment.opening import FROM_PROGRAM, Reading, check_trainable, opened
 from striate.experiment.outcome import Outcome
-from striate.experiment.position import restore_position, save_position
-from striate.experiment.progress import display
+from striate.experiment.position import align, restore_position, save_position
+from striate.experiment.progress import SilentDisplay, display
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder, check_free, create, environment
 from striate.experiment.transfer import take_weights
@@ -25,8 +25,9 @@ from striate.experiment.tuning import tuned, usual_numbers
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
 from striate.models.own_file import is_file, read_file, whole_name
-from striate.training.checkpoint import best, newest
+from striate.training.checkpoint import Checkpoint, best, newest
 from striate.training.plan import machine, resumed
+from striate.training.processes import ALONE, Processes, check_device, joined, launch
 from striate.training.signals import stop_requests
 
 
@@ -37,8 +38,9 @@ def start(
     overwrite: bool = False,
     data: object = None,
     reading: Reading | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[Event]:
-    """Make a run, telling what happens.
+    """Make a run, telling what happens; one that torchrun has started anew goes on with what it had made.
 
     Args:
         recipe: what to train on what.
@@ -46,26 +48,50 @@ def start(
         overwrite: let `run` replace a run that is there.
         data: what the program holds, see `striate.data.from_python`, in place of the recipe's.
         reading: told of every picture that is decoded.
+        processes: that train together, each with the same arguments.
 
     Raises:
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
+    left = processes.from_first(lambda: _left_behind(run))
+    if run is not None and left:
+        yield from go_on(run, data=data, reading=reading, processes=processes)
+        return
+    overwrite = overwrite or left == 0
     recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
     check_trainable(recipe.model)
-    if run is not None:
+    if run is not None and processes.first:
         check_free(run, overwrite=overwrite)
     on = machine(asked_of(recipe))
+    check_device(processes, on.device)
     recipe, material = opened(recipe, recipe.data, data, on.device, reading)
     with closing(material):
-        plan = plan_of(usual_numbers(recipe, material.count("train")), material, on)
-        found = tuned(recipe, material, plan)
-        wired = wire(found.recipe, material, plan)
+        plan = processes.from_first(lambda: plan_of(usual_numbers(recipe, material.count("train")), material, on))
+        found = processes.from_first(lambda: tuned(recipe, material, plan))
+        wired = wire(found.recipe, material, plan, processes)
         notes = [*plan.notes, *found.notes, *_transferred(wired)]
-        folder = create(run, f"{material.name}-{title(recipe.model)}", overwrite=overwrite)
-        for name, content in found.pictures.items():
-            folder.write(name, content)
+        stem = f"{material.name}-{title(recipe.model)}"
+        folder = processes.from_first(lambda: create(run, stem, overwrite=overwrite))
+        if processes.first:
+            for name, content in found.pictures.items():
+                folder.write(name, content)
         yield from _begin(wired, folder, notes)
+
+
+def _left_behind(run: Path | None) -> int | None:
+    """Checkpoints that processes before these have made of this very run, if torchrun has started these instead.
+
+    Raises:
+        ConfigError: torchrun is to start processes anew, and the run has no name to be found by.
+    """
+    started = launch()
+    if started.restarts and run is None:
+        fix = "name the run with --run, so that processes that are started anew find it"
+        raise ConfigError("train", "--run", "given with torchrun --max-restarts", got="none", fix=fix)
+    if run is None or not started.restarted or RunFolder(run).launch() != started.name:
+        return None
+    return len([*RunFolder(run).checkpoints.glob("step-*.json")])
 
 
 def _transferred(wired: Wired) -> list[str]:
@@ -81,17 +107,28 @@ def _transferred(wired: Wired) -> list[str]:
 
 def _begin(wired: Wired, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
     """Write down what the run is, and run."""
-    recipe, material = wired.recipe, wired.material
-    with locked(folder.path):
-        folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
-        folder.write_json("environment.json", {**environment(), "plan": wired.plan.as_dict()})
-        folder.write_json("data.json", {"location": whole_location(recipe.data), **material.describe()})
-        folder.write("manifest.csv", manifest(material.listing()))
-        if wired.built.card.digest is not None:
-            folder.write_json("network.json", {"file": recipe.model, "sha256": wired.built.card.digest})
-        history = History(metric=wired.task.metric)
+    history = History(metric=wired.task.metric)
+    with _held(folder, wired.processes):
+        if wired.processes.first:
+            _describe(wired, folder)
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, notes)
+
+
+def _held(folder: RunFolder, processes: Processes) -> AbstractContextManager[None]:
+    """The folder is for these processes alone; the first holds it for all."""
+    return locked(folder.path) if processes.first else nullcontext()
+
+
+def _describe(wired: Wired, folder: RunFolder) -> None:
+    recipe, material = wired.recipe, wired.material
+    folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
+    made_with = {"launch": launch().name, "processes": wired.processes.world, "plan": wired.plan.as_dict()}
+    folder.write_json("environment.json", {**environment(), **made_with})
+    folder.write_json("data.json", {"location": whole_location(recipe.data), **material.describe()})
+    folder.write("manifest.csv", manifest(material.listing()))
+    if wired.built.card.digest is not None:
+        folder.write_json("network.json", {"file": recipe.model, "sha256": wired.built.card.digest})
 
 
 def _whole(recipe: Recipe) -> Recipe:
@@ -114,40 +151,61 @@ def _same_file(folder: RunFolder, recipe: Recipe) -> None:
         )
 
 
-def go_on(path: Path, *, data: object = None, reading: Reading | None = None) -> Iterator[Event]:
+def go_on(
+    path: Path, *, data: object = None, reading: Reading | None = None, processes: Processes = ALONE
+) -> Iterator[Event]:
     """Continue a run exactly where it stopped.
 
     Args:
         path: its folder.
         data: what the program holds, for a run that was begun with such.
         reading: told of every picture that is decoded.
+        processes: that train together; as many as before, or others.
 
     Raises:
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
     folder = RunFolder(path)
-    recipe = folder.recipe()
-    with locked(path):
-        folder.tidy()
-        done = outcome_of(folder)
+    recipe = processes.from_first(folder.recipe)
+    with _held(folder, processes):
+        done = processes.from_first(lambda: _taken_up(folder, recipe))
         if done is not None:
             yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", ())
             yield Finished(done)
             return
-        _same_file(folder, recipe)
-        checkpoint, faults = newest(folder.checkpoints)
+        checkpoint, damaged = processes.from_first(lambda: _newest(folder))
+        location = processes.from_first(lambda: folder.data_location(recipe))
         plan = resumed(checkpoint.record.get("plan", {}), asked_of(recipe))
-        recipe, material = opened(recipe, folder.data_location(recipe), data, plan.device, reading)
+        check_device(processes, plan.device)
+        recipe, material = opened(recipe, location, data, plan.device, reading)
         with closing(material):
-            wired = wire(recipe, material, plan)
-            history, notes = restore_position(folder, wired, checkpoint, faults)
-            _drop_lost_best(history, folder, notes)
-            yield from _run(wired, history, folder, notes)
+            wired = wire(recipe, material, plan, processes)
+            history, notes = restore_position(folder, wired, checkpoint)
+            history, lost = processes.from_first(lambda: _without_lost_best(history, folder))
+            yield from _run(wired, history, folder, [*damaged, *notes, *lost])
 
 
-def _drop_lost_best(history: History, folder: RunFolder, notes: list[str]) -> None:
+def _newest(folder: RunFolder) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint to go on from, and what is wrong with newer ones."""
+    checkpoint, faults = newest(folder.checkpoints)
+    return checkpoint, [
+        f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults
+    ]
+
+
+def _taken_up(folder: RunFolder, recipe: Recipe) -> Outcome | None:
+    """Make a folder ready to go on in, unless the run is finished: then what it came to."""
+    folder.tidy()
+    done = outcome_of(folder)
+    if done is None:
+        _same_file(folder, recipe)
+    return done
+
+
+def _without_lost_best(history: History, folder: RunFolder) -> tuple[History, list[str]]:
     """Without its checkpoint the best epoch cannot be kept: the next best that is whole takes its place."""
+    notes: list[str] = []
     while (row := history.best) is not None:
         try:
             best(folder.checkpoints, row.step)
@@ -155,10 +213,12 @@ def _drop_lost_best(history: History, folder: RunFolder, notes: list[str]) -> No
             notes.append(f"the best epoch so far, {row.epoch}, is lost ({fault.got})")
             history.lost.append(row.epoch)
         else:
-            return
+            break
+    return history, notes
 
 
 def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
+    align(wired)
     with stop_requests() as stop:
         yield Started(_headline(wired, history, folder), (*_notes(wired.material), *notes))
         yield from train_epochs(wired, history, folder, stop)
@@ -180,9 +240,10 @@ def _headline(wired: Wired, history: History, folder: RunFolder) -> str:
         if wired.state.step
         else ""
     )
+    together = f", {wired.processes.world} processes" if wired.processes.world > 1 else ""
     return (
         f"{wired.title} ({wired.parameters:,} parameters) on {material.name}: {counts} samples, "
-        f"{len(material.classes)} classes\n{wired.plan}; run folder {folder.path}{at}"
+        f"{len(material.classes)} classes\n{wired.plan}{together}; run folder {folder.path}{at}"
     )
 
 
@@ -201,8 +262,9 @@ def train(recipe: Recipe, *, run: str | Path | None = None, overwrite: bool = Fa
         Stopped: a signal came; everything is saved.
     """
     folder = Path(run) if run is not None else None
-    with display() as shown:
-        return shown.drain(start(recipe, run=folder, overwrite=overwrite, data=data, reading=shown.reading))
+    with joined() as processes, display() if processes.first else nullcontext(SilentDisplay()) as shown:
+        events = start(recipe, run=folder, overwrite=overwrite, data=data, reading=shown.reading, processes=processes)
+        return shown.drain(events)
 
 
 def resume(run: str | Path, *, data: object = None) -> Outcome:
@@ -216,5 +278,5 @@ def resume(run: str | Path, *, data: object = None) -> Outcome:
         StriateError: whatever is wrong, with what to do.
         Stopped: a signal came; everything is saved.
     """
-    with display() as shown:
-        return shown.drain(go_on(Path(run), data=data, reading=shown.reading))
+    with joined() as processes, display() if processes.first else nullcontext(SilentDisplay()) as shown:
+        return shown.drain(go_on(Path(run), data=data, reading=shown.reading, processes=processes))

@@ -22,8 +22,10 @@ from striate.training.average import Average
 from striate.training.engine import Objective, TrainState
 from striate.training.optimisers import OPTIMISERS, Settings
 from striate.training.plan import Asked, Machine, Plan, decide
+from striate.training.processes import ALONE, Processes
 from striate.training.schedules import SCHEDULES, Curve, Schedule, plateau_factor
 from striate.training.stopping import should_stop
+from striate.training.sync_batch_norm import synchronise
 from striate.training.trials import Work
 from striate.training.update import Rules
 
@@ -45,6 +47,7 @@ class Wired:
         schedule: learning rate of an update, where validation has no say in it.
         epochs: passes over the training split, at most.
         steps_per_epoch: updates in an epoch, the last partial batch included.
+        processes: that train together.
     """
 
     recipe: Recipe
@@ -59,6 +62,7 @@ class Wired:
     schedule: Schedule
     epochs: int
     steps_per_epoch: int
+    processes: Processes = ALONE
 
     @property
     def title(self) -> str:
@@ -144,7 +148,7 @@ def macs_of(network: nn.Module, sample: torch.Tensor) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def wire(recipe: Recipe, material: Material, plan: Plan) -> Wired:
+def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = ALONE) -> Wired:
     """Build and place what trains.
 
     Raises:
@@ -155,7 +159,7 @@ def wire(recipe: Recipe, material: Material, plan: Plan) -> Wired:
     task = TASKS[recipe.task](recipe, material)
     task.check(built)
     plan.place(built.module)
-    model = plan.place(built.trained(recipe.seed))
+    model = synchronise(plan.place(built.trained(recipe.seed)), processes)
     steps_per_epoch = ceil(material.count("train") / batch_size_of(recipe))
     return Wired(
         recipe=recipe,
@@ -170,6 +174,7 @@ def wire(recipe: Recipe, material: Material, plan: Plan) -> Wired:
         schedule=_schedule(recipe, steps_per_epoch),
         epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch,
+        processes=processes,
     )
 
 
