@@ -4,9 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
-from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, StriateError
+from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, ResourceError, StriateError
 from striate.data.manifest import difference, read_manifest
 from striate.experiment.history import History
+from striate.experiment.rescue import rescued
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
 from striate.training.checkpoint import Checkpoint, newest, save_checkpoint
@@ -19,17 +20,24 @@ def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
     """Write a checkpoint and the metrics that belong to it.
 
     Raises:
-        ResourceError: it could not be written; the former checkpoint is intact.
+        NumericError: something in it is not finite; the former checkpoint is intact.
+        ResourceError: it could not be written; the former checkpoint is intact, or the folder has vanished and it says
+            where the position was saved instead.
     """
     state, best = wired.state, history.best
     tensors = {MODEL + name: tensor for name, tensor in state.model.state_dict().items()}
     if state.average is not None:
         tensors |= {AVERAGE + name: tensor for name, tensor in state.average.tensors().items()}
-    _refuse_non_finite(tensors, state.step)
     tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
+    _refuse_non_finite(tensors, state.step)
     checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
-    save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
-    folder.write("metrics.csv", history.as_csv())
+    try:
+        save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
+        folder.write("metrics.csv", history.as_csv())
+    except ResourceError as error:
+        if folder.recipe_file.is_file():
+            raise
+        raise rescued(folder, checkpoint, wired, history) from error
 
 
 def _refuse_non_finite(tensors: dict[str, Tensor], step: int) -> None:
@@ -144,7 +152,7 @@ def _compare(folder: RunFolder, record: dict[str, Any], wired: Wired) -> None:
     if record["fingerprint"] != wired.material.fingerprint:
         then, now = tuple(record["classes"]), wired.material.classes
         others = f"other pictures or labels{_what_changed(folder, wired)}"
-        got = others if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
+        got = others if then == now else f"other classes ({', '.join(then)} -> {', '.join(now)})"
         raise DataError(
             "resume", "data", "those the run was started with", got=got, fix="put the data back, or start a new run"
         )
