@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from tests.faults.runs import PLAIN
 
 from striate.experiment.recipe import parse_recipe
 
@@ -45,6 +46,6 @@ def recipe(bars):
             "lr": 0.01,
             "augment": {"shift": 2, "flip": True},
             "regularise": {"dropout": 0.2},
-            "execution": {"threads": 1},
+            "execution": PLAIN,
         }
     )

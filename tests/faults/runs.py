@@ -11,6 +11,8 @@ import torch
 from striate.experiment.events import Finished, Stepped
 from striate.training.checkpoint import newest
 
+PLAIN = {"threads": 1, "precision": "float32", "memory_format": "channels_last"}  # nothing to be tried first
+
 
 def finish(events):
     """Drain a run; its outcome."""

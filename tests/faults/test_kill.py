@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.faults.runs import finish, same, tensors
+from tests.faults.runs import PLAIN, finish, same, tensors
 
 from striate.base.files import clean_temporaries
-from striate.experiment.recipe import known_keys, parse_recipe
+from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
 from striate.training.checkpoint import Checkpoint, best, newest, read_checkpoint, save_checkpoint
 
@@ -158,18 +158,18 @@ def test_killed_before_any_step_of_the_rotation_it_keeps_a_whole_one_and_the_bes
 
 def hard(photos):
     """Everything that a run remembers or draws, fed by two processes, saved at every step."""
-    table = {
-        "data": str(photos),
-        "epochs": 60,
-        "batch_size": 8,
-        "lr": 0.01,
-        "augment": {"shift": 2, "flip": True, "rotate": 10.0, "erase": 0.3},
-        "regularise": {"dropout": 0.2},
-        "execution": {"threads": 1, "cache": "stream", "workers": 2, "checkpoint_seconds": 0.001},
-    }
-    if "update.ema_decay" in known_keys():
-        table["update"] = {"ema_decay": 0.9}
-    return parse_recipe(table)
+    return parse_recipe(
+        {
+            "data": str(photos),
+            "epochs": 20,
+            "batch_size": 8,
+            "lr": 0.01,
+            "augment": {"shift": 2, "flip": True, "rotate": 10.0, "erase": 0.3},
+            "regularise": {"dropout": 0.2},
+            "update": {"ema_decay": 0.9},
+            "execution": {**PLAIN, "cache": "stream", "workers": 2, "checkpoint_seconds": 0.001},
+        }
+    )
 
 
 def marks(run):
@@ -183,6 +183,7 @@ def _go_on_or_start(recipe, run):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_twenty_times_with_two_workers_it_ends_in_the_bits_of_the_unbroken_run(photos, tmp_path):
     recipe, unbroken, run = hard(photos), tmp_path / "unbroken", tmp_path / "killed"
     finish(start(recipe, run=unbroken))
@@ -195,7 +196,7 @@ def test_killed_twenty_times_with_two_workers_it_ends_in_the_bits_of_the_unbroke
         process.start()
         while life % 4 and marks(run) == before and process.is_alive():
             time.sleep(0.01)  # three lives of four get as far as training
-        process.join(moments.uniform(0.0, 0.5))
+        process.join(moments.uniform(0.0, 0.15))
         killed(process)
         if marks(run):
             steps.append(newest(run / "checkpoints")[0].step)
@@ -205,5 +206,5 @@ def test_killed_twenty_times_with_two_workers_it_ends_in_the_bits_of_the_unbroke
     assert process.exitcode == 0
     assert len(set(steps)) > 10  # it was stopped at many places
     assert steps[-1] < newest(run / "checkpoints")[0].step  # and never at its end
-    assert len(tensors(run)) > 10
+    assert any(name.startswith("average.") for name in tensors(run))
     assert same(run, unbroken)

@@ -109,6 +109,22 @@ def test_saved_again_at_the_same_step_the_later_counts_and_one_file_stays(tmp_pa
         assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
+@pytest.mark.parametrize("damage", [b"", b"text", None])
+def test_a_damaged_file_stays_as_it_is_whatever_is_saved_later(tmp_path, damage):
+    save(tmp_path, 1)
+    path = save(tmp_path, 2)
+    path.unlink()
+    path.write_bytes(damage) if damage is not None else path.mkdir()
+    for _ in range(3):  # the run comes to the same step again
+        save(tmp_path, 2)
+        assert newest(tmp_path)[0].step == 2
+        assert not newest(tmp_path)[1]
+    for step in range(3, 8):
+        save(tmp_path, step)
+    assert path.is_dir() if damage is None else path.read_bytes() == damage
+    assert newest(tmp_path)[0].step == 7
+
+
 def test_a_mark_leads_to_no_file_but_its_own(tmp_path):
     save(tmp_path, 1, 2)
     precious = tmp_path / "precious.safetensors"

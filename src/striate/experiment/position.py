@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, ResourceError, StriateError
@@ -14,6 +15,7 @@ from striate.training.checkpoint import Checkpoint, newest, save_checkpoint
 from striate.training.optimisers import optimizer_tensors, restore_optimizer
 
 MODEL, OPTIMIZER, AVERAGE = "model.", "optimizer.", "average."
+ROUNDING = ("torch", "engine", "device", "threads", "precision", "memory_format")  # decide the last bits of every sum
 
 
 def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
@@ -60,8 +62,8 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
         "scaler": wired.state.scaler.state_dict() if wired.state.scaler else None,
         "fingerprint": wired.material.fingerprint,
         "classes": list(wired.material.classes),
-        "device": wired.plan.device,
-        "threads": wired.plan.threads,
+        "plan": wired.plan.as_dict(),
+        "torch": torch.__version__,
     }
 
 
@@ -69,6 +71,18 @@ def _recipe(wired: Wired) -> dict[str, Any]:
     """What decides the run's numbers; a file of the user's may lie elsewhere now."""
     values = wired.recipe.model_dump(mode="json", exclude={"execution", "track"})
     return values | {"model": wired.architecture.name} if wired.built.card.digest else values
+
+
+def stored_plan(folder: RunFolder) -> dict[str, Any]:
+    """The plan that the run was begun with, as `Plan.as_dict` gives it; a checkpoint has it too.
+
+    Raises:
+        ModelFileError: neither environment.json nor a whole checkpoint tells it.
+    """
+    told = (folder.read_json("environment.json") or {}).get("plan")
+    if not isinstance(told, dict):
+        told = newest(folder.checkpoints)[0].record.get("plan")
+    return told if isinstance(told, dict) else {}
 
 
 def restore_position(folder: RunFolder, wired: Wired) -> tuple[History, list[str]]:
@@ -97,11 +111,10 @@ def _restore(
     record = checkpoint.record
     _compare(folder, record, wired)
     notes = [f"{fault.what}: {fault.got}; going on from step {checkpoint.step}, which is whole" for fault in faults]
-    if (record["device"], record["threads"]) != (wired.plan.device, wired.plan.threads):
-        notes.append(
-            f"was trained on {record['device']} with {record['threads']} threads, goes on on {wired.plan.device} with "
-            f"{wired.plan.threads}: equal up to rounding, not bit for bit"
-        )
+    then, now = record["plan"] | {"torch": record["torch"]}, wired.plan.as_dict() | {"torch": torch.__version__}
+    changed = ", ".join(f"{name} {then[name]} -> {now[name]}" for name in ROUNDING if then[name] != now[name])
+    if changed:
+        notes.append(f"goes on in another way than before ({changed}): equal up to rounding, not bit for bit")
     load_weights(wired, checkpoint)
     restore_optimizer(wired.state.optimizer, _part(checkpoint, OPTIMIZER))
     if wired.state.scaler is not None:

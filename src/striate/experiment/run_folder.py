@@ -31,6 +31,8 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.recipe_file import read_recipe
 from striate.experiment.recipe_tables import MAX_THREADS
 
+RUNS = Path("runs")  # where a run goes that is given no folder
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -162,7 +164,7 @@ def create(path: Path | None, stem: str, *, overwrite: bool) -> RunFolder:
         ResourceError: it cannot be written.
     """
     if path is None:
-        path = _first_free(Path("runs"), stem)
+        path = _first_free(RUNS, stem)
     else:
         check_free(path, overwrite=overwrite)
         if (path / "recipe.toml").is_file():

@@ -5,14 +5,16 @@
     checkpoints/best.json                   the file of the step that validated best, for people
 
 A checkpoint counts when its mark stands and its bytes agree with the mark.  One that is saved again at the same step
-(stopped at an epoch's end, then validated) goes beside the first, as step-00000123.again.safetensors, until the mark
-names it.  Old ones go last, when the new one is complete: the newest two that are whole stay, and the best of each.
-A damaged one is never removed or renamed.  No pickle: a checkpoint runs no code.
+(stopped at an epoch's end, then validated) goes beside the first, as step-00000123.2.safetensors, until the mark names
+it.  Old ones go last, when the new one is complete: the newest two that are whole stay, and the best of each.  A
+damaged one is never written over, renamed or removed.  No pickle: a checkpoint runs no code.
 """
 
 import hashlib
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ from striate.base.tensors import apart
 
 KEEP = 2  # newest checkpoints: one to go on from, one should it turn out damaged
 RECORD = "striate"  # the header's key
-NAME = re.compile(r"step-(\d+)(?:\.again)?\.(?:json|safetensors)")
+MARK = re.compile(r"step-(\d+)\.json")
+DATA = re.compile(r"step-(\d+)(?:\.\d+)?\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,13 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | No
         ResourceError: it could not be written; what was there before is intact.
     """
     mark = _mark(folder, checkpoint.step)
-    first, again = _data_files(mark)
-    path = again if _read_mark(mark).get("file") == first.name else first
+    damaged = _damaged_files(mark)
+    taken = {*damaged, _data_file(mark).name} if mark.exists() else {*damaged}
+    path = next(path for path in _data_files(mark) if path.name not in taken)
     header = {RECORD: json.dumps(checkpoint.record), "step": str(checkpoint.step)}
     content = save(apart(checkpoint.tensors), metadata=header)
     known = {"file": path.name, "bytes": len(content), "sha256": write(path, content)}
-    write_json(mark, known | {"changed_ns": path.stat().st_mtime_ns, "best_step": best_step})
+    write_json(mark, known | {"changed_ns": path.stat().st_mtime_ns, "best_step": best_step, "damaged": damaged})
     if best_step is not None:
         write_json(folder / "best.json", {"file": _data_file(_mark(folder, best_step)).name})
     _prune(folder, checkpoint.step)
@@ -73,18 +77,29 @@ def _prune(folder: Path, step: int) -> None:
         if best_step is not None:
             kept.add(_mark(folder, best_step))
     for mark in whole:
-        if mark not in kept:
+        if mark not in kept and not _listed(_read_mark(mark)):
             mark.unlink()  # first the mark: without it the data is no checkpoint
-    for data in folder.glob("step-*.safetensors"):
-        if NAME.fullmatch(data.name) and _step(data) <= step and _is_leftover(data):
-            data.unlink(missing_ok=True)
+    for data in folder.glob("step-*"):
+        if DATA.fullmatch(data.name) and data.is_file() and _step(data) <= step and _is_leftover(data):
+            data.unlink()
 
 
 def _is_leftover(data: Path) -> bool:
     """Whether it has lost its mark, or the mark names the one that was saved again in its place."""
     mark = _mark(data.parent, _step(data))
-    known = _read_mark(mark).get("file")
-    return not mark.exists() or (known != data.name and known in {path.name for path in _data_files(mark)})
+    known = _read_mark(mark)
+    return not mark.exists() or (bool(known) and data.name not in {_data_file(mark).name, *_listed(known)})
+
+
+def _damaged_files(mark: Path) -> list[str]:
+    """The files of this step that are to be left as they are."""
+    found = _listed(_read_mark(mark))
+    return [*found, _data_file(mark).name] if mark.exists() and not _is_whole(mark) else found
+
+
+def _listed(known: dict[str, Any]) -> list[str]:
+    names = known.get("damaged")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _mark(folder: Path, step: int) -> Path:
@@ -93,23 +108,27 @@ def _mark(folder: Path, step: int) -> Path:
 
 def _marks(folder: Path) -> list[Path]:
     """Newest first."""
-    return sorted((path for path in folder.glob("step-*.json") if NAME.fullmatch(path.name)), key=_step, reverse=True)
+    return sorted((path for path in folder.glob("step-*") if MARK.fullmatch(path.name)), key=_step, reverse=True)
 
 
 def _step(path: Path) -> int:
-    match = NAME.fullmatch(path.name)
+    match = MARK.fullmatch(path.name) or DATA.fullmatch(path.name)
     assert match
     return int(match[1])
 
 
-def _data_files(mark: Path) -> tuple[Path, Path]:
-    return mark.with_suffix(".safetensors"), mark.with_suffix(".again.safetensors")
+def _data_files(mark: Path) -> Iterator[Path]:
+    """The names that the data of a step may have."""
+    yield mark.with_suffix(".safetensors")
+    for number in itertools.count(2):
+        yield mark.with_suffix(f".{number}.safetensors")
 
 
 def _data_file(mark: Path) -> Path:
-    """The file that a mark stands for; whatever a mark says, it is one of two."""
-    first, again = _data_files(mark)
-    return again if _read_mark(mark).get("file") == again.name else first
+    """The file that a mark stands for; whatever a mark says, it is one of its own step beside it."""
+    name = str(_read_mark(mark).get("file"))
+    match = DATA.fullmatch(name)
+    return mark.with_name(name) if match and int(match[1]) == _step(mark) else next(_data_files(mark))
 
 
 def _read_mark(mark: Path) -> dict[str, Any]:
@@ -138,7 +157,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelFileError: missing, cut, altered, or not a checkpoint.
     """
-    mark = _read_mark(path.with_name(path.name.split(".")[0] + ".json"))
+    mark = _read_mark(path.with_name(f"{path.name.partition('.')[0]}.json"))
     try:
         content = path.read_bytes()
     except OSError as error:
