@@ -12,7 +12,7 @@ from striate.base.errors import ModelFileError, NumericError
 from striate.base.files import make_folder
 from striate.deploy.bundle import Bundle, Config, save_bundle
 from striate.experiment.history import History
-from striate.experiment.loop import outputs_of
+from striate.experiment.loop import outputs_of, stopped, until_stopped
 from striate.experiment.outcome import Outcome
 from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.pictures import curves
@@ -22,14 +22,16 @@ from striate.experiment.run_folder import RunFolder, environment
 from striate.experiment.wiring import Wired
 from striate.models.own_file import is_file
 from striate.training.checkpoint import best
+from striate.training.signals import StopRequest
 
 
-def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
+def finish(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Outcome:
     """Judge, pack and report the best epoch.
 
     Raises:
         ModelFileError: its checkpoint is damaged.
         ResourceError: something could not be written.
+        Stopped: a signal came while it was judged; `striate resume` begins with the judging.
     """
     row = history.best
     assert row is not None
@@ -42,8 +44,10 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
             fix="lower lr; the run folder holds the checkpoints, and no model was made",
         )
     load_weights(wired, best(folder.checkpoints, row.step))
-    batches = wired.material.evaluation("test")
+    batches = until_stopped(wired.material.evaluation("test"), stop)
     test = wired.task.measure(outputs_of(wired.network, batches, nullcontext))  # in float32, as the bundle predicts
+    if stop.number:
+        raise stopped(wired, history, folder, stop)
     outcome = Outcome(
         path=folder.path,
         task=wired.recipe.task,

@@ -14,6 +14,7 @@ from torch import nn
 from striate.base.errors import Stopped
 from striate.base.files import shell_name
 from striate.evaluate.result import Result
+from striate.experiment.accident import explained
 from striate.experiment.events import EpochEnded, Event, Stepped
 from striate.experiment.history import History
 from striate.experiment.position import save_position
@@ -38,7 +39,7 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
         history.seconds += time.monotonic() - started
         if result is None:
             save_position(folder, wired, history)
-            raise _stopped(wired, history, folder, stop)
+            raise stopped(wired, history, folder, stop)
         step = wired.state.step
         lr = wired.lr_at(history.scores)(step - 1)
         row = history.end_epoch(step=step, lr=lr, validation_loss=result.loss, validation_score=result.score)
@@ -55,7 +56,7 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
             save_position(folder, wired, history)
             saved = time.monotonic()
         if stop.number:
-            raise _stopped(wired, history, folder, stop)
+            raise stopped(wired, history, folder, stop)
         yield Stepped(
             epoch=len(history.rows) + 1,
             epochs=wired.epochs,
@@ -79,7 +80,8 @@ def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float]]:
         rules=wired.rules,
         autocast=wired.plan.autocast,
     )
-    return enumerate(losses, start=first + 1)
+    with explained(wired, epoch):
+        yield from enumerate(losses, start=first + 1)
 
 
 def _samples(wired: Wired, batch: int) -> int:
@@ -90,7 +92,7 @@ def _samples(wired: Wired, batch: int) -> int:
 def measured(wired: Wired, part: str, stop: StopRequest) -> Result | None:
     """How good the network is on a part of the data; None if a signal came first."""
     batches = wired.material.evaluation(part)
-    result = wired.task.measure(outputs_of(wired.network, _until_stopped(batches, stop), wired.plan.autocast))
+    result = wired.task.measure(outputs_of(wired.network, until_stopped(batches, stop), wired.plan.autocast))
     return None if stop.number else result
 
 
@@ -107,14 +109,16 @@ def outputs_of(network: nn.Module, batches: Iterable[Batch], autocast: Autocast)
         network.train(training)
 
 
-def _until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
+def until_stopped(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
+    """The batches up to the one at which a signal came, which is the last."""
     for batch in batches:
         yield batch
         if stop.number:
             return
 
 
-def _stopped(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Stopped:
+def stopped(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Stopped:
+    """Where a signal has ended the run, and the command that goes on."""
     epoch = min(len(history.rows) + 1, wired.epochs)
     where = f"epoch {epoch} of {wired.epochs}, step {wired.state.step}"
     return Stopped(

@@ -7,19 +7,18 @@ from pathlib import Path
 from striate.base.errors import ConfigError, ModelFileError
 from striate.base.files import locked
 from striate.data.dataset import SHOWN
-from striate.data.manifest import manifest
-from striate.data.source import whole_location
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
 from striate.experiment.history import History
 from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
+from striate.experiment.notes import write_notes
 from striate.experiment.opening import FROM_PROGRAM, Reading, check_trainable, opened
 from striate.experiment.outcome import Outcome
-from striate.experiment.position import restore_position, save_position
+from striate.experiment.position import restore_position, save_position, stored_plan
 from striate.experiment.progress import display
 from striate.experiment.recipe import Recipe
-from striate.experiment.run_folder import RunFolder, check_free, create, environment
+from striate.experiment.run_folder import RUNS, RunFolder, check_free, check_writable, create
 from striate.experiment.transfer import take_weights
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
@@ -27,6 +26,11 @@ from striate.models.own_file import is_file, read_file, whole_name
 from striate.training.checkpoint import best
 from striate.training.plan import machine, resumed
 from striate.training.signals import stop_requests
+
+LONGER = (
+    "the learning rate falls over the epochs that a run is begun with, so more of them are another run: "
+    "`striate train RUN/recipe.toml --epochs N`, with transfer.weights=RUN to begin from these weights"
+)
 
 
 def start(
@@ -54,6 +58,8 @@ def start(
     check_trainable(recipe.model)
     if run is not None:
         check_free(run, overwrite=overwrite)
+    else:
+        check_writable(RUNS)
     on = machine(asked_of(recipe))
     recipe, material = opened(recipe, recipe.data, data, on.device, reading)
     with closing(material):
@@ -77,14 +83,8 @@ def _transferred(wired: Wired) -> list[str]:
 
 def _begin(wired: Wired, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
     """Write down what the run is, and run."""
-    recipe, material = wired.recipe, wired.material
     with locked(folder.path):
-        folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
-        folder.write_json("environment.json", {**environment(), "plan": wired.plan.as_dict()})
-        folder.write_json("data.json", {"location": whole_location(recipe.data), **material.describe()})
-        folder.write("manifest.csv", manifest(material.listing()))
-        if wired.built.card.digest is not None:
-            folder.write_json("network.json", {"file": recipe.model, "sha256": wired.built.card.digest})
+        write_notes(folder, wired)
         history = History(metric=wired.task.metric)
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, notes)
@@ -128,11 +128,11 @@ def go_on(path: Path, *, data: object = None, reading: Reading | None = None) ->
         folder.tidy()
         done = outcome_of(folder)
         if done is not None:
-            yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", ())
+            yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", (LONGER,))
             yield Finished(done)
             return
         _same_file(folder, recipe)
-        plan = resumed((folder.read_json("environment.json") or {}).get("plan"), asked_of(recipe))
+        plan = resumed(stored_plan(folder), asked_of(recipe))
         recipe, material = opened(recipe, folder.data_location(recipe), data, plan.device, reading)
         with closing(material):
             wired = wire(recipe, material, plan)
@@ -157,7 +157,7 @@ def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) ->
     with stop_requests() as stop:
         yield Started(_headline(wired, history, folder), (*_notes(wired.material), *notes))
         yield from train_epochs(wired, history, folder, stop)
-        yield Finished(finish(wired, history, folder))
+        yield Finished(finish(wired, history, folder, stop))
 
 
 def _notes(material: Material) -> tuple[str, ...]:
