@@ -69,7 +69,7 @@ def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path):
     process.join()
     message = queue.get()
     assert "no space left" in message
-    assert "a.bin (0.2 MB)" in message
+    assert "a.bin (needs 0.2 MB, " in message
     assert "\n  Fix: free some space" in message
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]

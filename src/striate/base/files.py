@@ -46,6 +46,7 @@ def write(path: Path, data: bytes | str) -> str:
     expected = hashlib.sha256(content).hexdigest()
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     with resource_errors(path, len(content)):
+        _check_room(path.parent, len(content))
         try:
             with temporary.open("wb") as file:
                 file.write(content)
@@ -70,7 +71,12 @@ def replace_folder(temporary: Path, final: Path) -> None:
     previous = final.with_name(f".{final.name}.tmp-{os.getpid()}.previous")
     if final.exists():
         os.rename(final, previous)
-    os.rename(temporary, final)
+    try:
+        os.rename(temporary, final)
+    except OSError:
+        if previous.exists():
+            os.rename(previous, final)
+        raise
     sync_folder(final.parent)
     shutil.rmtree(previous, ignore_errors=True)
 
@@ -99,12 +105,12 @@ def resource_errors(path: Path, size: int) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_SPACE:
-            free = f"{_free(path) / 1e6:.1f} MB free"
+            room = f"needs {size / 1e6:.1f} MB, {_free(path) / 1e6:.1f} MB free"
             raise ResourceError(
                 "disk",
                 "space",
-                f"enough for {path} ({size / 1e6:.1f} MB)",
-                got=f"no space left while writing it ({free})",
+                "enough for what is written",
+                got=f"no space left while writing {path} ({room})",
                 fix="free some space or lift the quota, then `striate resume` the run: what was saved before is intact",
             ) from error
         raise ResourceError(
@@ -112,7 +118,7 @@ def resource_errors(path: Path, size: int) -> Iterator[None]:
             "path",
             "a place that can be written",
             got=f"{path}: cannot write to it ({error.strerror or error})",
-            fix="choose another folder or change its permission",
+            fix="choose another folder or change its permission; what was saved before is as it was",
         ) from error
 
 
@@ -124,6 +130,13 @@ def shell_name(path: Path) -> str:
     """
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Refuse before the first byte what cannot end well: a disk filled to its last byte hurts others too."""
+    room = shutil.disk_usage(folder)
+    if room.total and room.free < size:  # some network file systems tell nothing: 0 of 0
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _free(path: Path) -> int:

@@ -14,6 +14,7 @@ import typer
 
 from striate import __version__
 from striate.base.errors import Stopped, StriateError
+from striate.base.memory import is_out_of_memory
 from striate.cli.data import app as data
 from striate.cli.evaluate import evaluate
 from striate.cli.inspect import inspect
@@ -80,7 +81,7 @@ def _explain(error: Exception) -> int:
         case BrokenPipeError():
             sys.stderr.close()  # whoever read our output has gone: nobody is left to tell
             return 0
-    if isinstance(error, MemoryError) or "not enough memory" in str(error) or "out of memory" in str(error):
+    if is_out_of_memory(error):
         _say("ResourceError: out of memory.\n  Fix: try a smaller batch_size, or smaller pictures")
         return 6
     if isinstance(error, OSError):

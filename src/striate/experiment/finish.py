@@ -12,7 +12,7 @@ from striate.base.errors import ModelFileError, NumericError
 from striate.base.files import make_folder
 from striate.deploy.bundle import Bundle, Config, save_bundle
 from striate.experiment.history import History
-from striate.experiment.loop import outputs_of
+from striate.experiment.loop import measured, stopped
 from striate.experiment.outcome import Outcome
 from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.pictures import curves
@@ -23,14 +23,16 @@ from striate.experiment.wiring import Wired
 from striate.models.own_file import is_file
 from striate.training.checkpoint import best
 from striate.training.schedules import Schedule
+from striate.training.signals import StopRequest
 
 
-def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
+def finish(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Outcome:
     """Judge, pack and report the best epoch.
 
     Raises:
         ModelFileError: its checkpoint is damaged.
         ResourceError: something could not be written.
+        Stopped: a signal came while it was judged; `striate resume` begins with the judging.
     """
     row = history.best
     assert row is not None
@@ -43,7 +45,9 @@ def finish(wired: Wired, history: History, folder: RunFolder) -> Outcome:
             fix="lower lr; the run folder holds the checkpoints, and no model was made",
         )
     load_weights(wired, wired.processes.from_first(lambda: best(folder.checkpoints, row.step)))
-    test = wired.task.measure(outputs_of(wired, "test", nullcontext))  # in float32, as the bundle predicts
+    test, number = measured(wired, "test", stop, nullcontext)  # in float32, as the bundle predicts
+    if number:
+        raise stopped(wired, history, folder, number)
     outcome = Outcome(
         path=folder.path,
         task=wired.recipe.task,

@@ -14,6 +14,7 @@ import torch
 from striate.base.errors import Stopped
 from striate.base.files import shell_name
 from striate.evaluate.result import Result
+from striate.experiment.accident import explained
 from striate.experiment.events import EpochEnded, Event, Stepped
 from striate.experiment.history import History
 from striate.experiment.position import save_position
@@ -39,10 +40,11 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
     while not wired.ended(history.scores):
         yield from _train_epoch(wired, history, folder, stop)
         started = time.monotonic()
-        result, number = measured(wired, "validation", stop)
+        result, number = measured(wired, "validation", stop, wired.plan.autocast)
         history.seconds += time.monotonic() - started
         if number:
-            raise _stopped(wired, history, folder, number)
+            save_position(folder, wired, history)
+            raise stopped(wired, history, folder, number)
         step = wired.state.step
         lr = wired.lr_at(history.scores)(step - 1)
         row = history.end_epoch(step=step, lr=lr, validation_loss=result.loss, validation_score=result.score)
@@ -57,7 +59,8 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
         now = time.monotonic()
         history.add_batch(loss, _samples(wired, batch), now - before)
         if number := agreement.before(stop.number):
-            raise _stopped(wired, history, folder, number)
+            save_position(folder, wired, history)
+            raise stopped(wired, history, folder, number)
         if now - saved > wired.recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)
             saved = time.monotonic()
@@ -86,7 +89,8 @@ def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float]]:
         autocast=wired.plan.autocast,
         division=Division(processes, lambda step: _samples(wired, step - begun + 1)),
     )
-    return enumerate(losses, start=first + 1)
+    with explained(wired, epoch):
+        yield from enumerate(losses, start=first + 1)
 
 
 def _samples(wired: Wired, batch: int) -> int:
@@ -94,21 +98,19 @@ def _samples(wired: Wired, batch: int) -> int:
     return min(wired.batch_size, wired.material.count("train") - (batch - 1) * wired.batch_size)
 
 
-def measured(wired: Wired, part: str, stop: StopRequest) -> tuple[Result, int]:
+def measured(wired: Wired, part: str, stop: StopRequest, autocast: Autocast) -> tuple[Result, int]:
     """How good the network is on a part of the data; of less than that if a signal came, whose number is beside it."""
     asked = 0
 
-    def stopped() -> bool:
+    def ended() -> bool:
         nonlocal asked
         asked = wired.processes.largest(stop.number)
         return bool(asked)
 
-    return wired.task.measure(outputs_of(wired, part, wired.plan.autocast, stopped)), asked
+    return wired.task.measure(outputs_of(wired, part, autocast, ended)), asked
 
 
-def outputs_of(
-    wired: Wired, part: str, autocast: Autocast, stopped: Callable[[], bool] = lambda: False
-) -> Iterator[Pair]:
+def outputs_of(wired: Wired, part: str, autocast: Autocast, ended: Callable[[], bool]) -> Iterator[Pair]:
     """Outputs and targets of a part of the data, batch by batch; the network comes back in the mode it was in.
 
     Of several processes each looks at its own samples, and all get the outputs of all of them in their order.
@@ -117,7 +119,7 @@ def outputs_of(
         wired: the run.
         part: "train", "validation" or "test".
         autocast: makes the context that outputs are computed in.
-        stopped: asked after every batch whether that was the last.
+        ended: asked after every batch whether that was the last.
     """
     processes, network = wired.processes, wired.network
     batches = wired.material.evaluation(part, rows=processes.dealt)
@@ -131,15 +133,14 @@ def outputs_of(
             with torch.inference_mode(), autocast():
                 outputs = None if x is None else network(x)
             yield processes.gather(outputs), processes.gather(y)
-            if stopped():
+            if ended():
                 return
     finally:
         network.train(training)
 
 
-def _stopped(wired: Wired, history: History, folder: RunFolder, number: int) -> Stopped:
-    """Save, and say how to go on once all that is done."""
-    save_position(folder, wired, history)
+def stopped(wired: Wired, history: History, folder: RunFolder, number: int) -> Stopped:
+    """Where a signal has ended the run, and the command that goes on."""
     wired.processes.largest(number)  # nobody leaves before the first has saved: torchrun would end it
     epoch = min(len(history.rows) + 1, wired.epochs)
     where = f"epoch {epoch} of {wired.epochs}, step {wired.state.step}"

@@ -2,36 +2,46 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, StriateError
+from striate.base.errors import ConfigError, DataError, ModelFileError, NumericError, ResourceError, StriateError
 from striate.data.manifest import difference, read_manifest
 from striate.experiment.history import History
+from striate.experiment.rescue import rescued
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
 from striate.training.checkpoint import Checkpoint, save_checkpoint
 from striate.training.engine import TrainState
 from striate.training.optimisers import optimizer_tensors, restore_optimizer
-from striate.training.plan import Plan
 
 MODEL, OPTIMIZER, AVERAGE = "model.", "optimizer.", "average."
+# These decide the last bits of every sum.
+ROUNDING = ("torch", "engine", "device", "threads", "processes", "precision", "memory_format")
 
 
 def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
     """Write a checkpoint and the metrics that belong to it; of several processes, which all hold the same, the first.
 
     Raises:
-        ResourceError: it could not be written; the former checkpoint is intact.
+        NumericError: something in it is not finite; the former checkpoint is intact.
+        ResourceError: it could not be written; the former checkpoint is intact, or the folder has vanished and it says
+            where the position was saved instead.
     """
     if not wired.processes.first:
         return
     state, best = wired.state, history.best
     tensors = _network_tensors(state)
-    _refuse_non_finite(tensors, state.step)
     tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
+    _refuse_non_finite(tensors, state.step)
     checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
-    save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
-    folder.write("metrics.csv", history.as_csv())
+    try:
+        save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
+        folder.write("metrics.csv", history.as_csv())
+    except ResourceError as error:
+        if folder.recipe_file.is_file():
+            raise
+        raise rescued(folder, checkpoint, wired, history) from error
 
 
 def _network_tensors(state: TrainState) -> dict[str, Tensor]:
@@ -69,6 +79,7 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
         "classes": list(wired.material.classes),
         "plan": wired.plan.as_dict(),
         "processes": wired.processes.world,
+        "torch": torch.__version__,
     }
 
 
@@ -104,19 +115,10 @@ def restore_position(folder: RunFolder, wired: Wired, checkpoint: Checkpoint) ->
 
 def _differences(record: dict[str, Any], wired: Wired) -> list[str]:
     """In what a run that goes on is not the one that was stopped, and so not bit for bit."""
-    notes = []
-    began = Plan.from_dict(record["plan"])
-    if (began.device, began.threads) != (wired.plan.device, wired.plan.threads):
-        notes.append(
-            f"was trained on {began.device} with {began.threads} threads, goes on on {wired.plan.device} with "
-            f"{wired.plan.threads}: equal up to rounding, not bit for bit"
-        )
-    if record["processes"] != wired.processes.world:
-        notes.append(
-            f"was trained by {record['processes']} processes, goes on with {wired.processes.world}: equal up to "
-            "rounding, not bit for bit"
-        )
-    return notes
+    then = {**record["plan"], "torch": record["torch"], "processes": record["processes"]}
+    now = {**wired.plan.as_dict(), "torch": torch.__version__, "processes": wired.processes.world}
+    changed = ", ".join(f"{name} {then[name]} -> {now[name]}" for name in ROUNDING if then[name] != now[name])
+    return [f"goes on in another way than before ({changed}): equal up to rounding, not bit for bit"] if changed else []
 
 
 def _restore(folder: RunFolder, checkpoint: Checkpoint, wired: Wired) -> History:
@@ -172,7 +174,7 @@ def _compare(folder: RunFolder, record: dict[str, Any], wired: Wired) -> None:
     if record["fingerprint"] != wired.material.fingerprint:
         then, now = tuple(record["classes"]), wired.material.classes
         others = f"other pictures or labels{_what_changed(folder, wired)}"
-        got = others if then == now else f"other classes ({', '.join(now)}; were {', '.join(then)})"
+        got = others if then == now else f"other classes ({', '.join(then)} -> {', '.join(now)})"
         raise DataError(
             "resume", "data", "those the run was started with", got=got, fix="put the data back, or start a new run"
         )

@@ -4,8 +4,10 @@ recipe.toml   environment.json   data.json   metrics.csv   checkpoints/   model/
 curves.png   confusion.png   samples/   report.html
 """
 
+import errno
 import itertools
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -16,9 +18,19 @@ from typing import Any
 
 from striate import __version__
 from striate.base.errors import ConfigError, ModelFileError
-from striate.base.files import clean_temporaries, locked, make_folder, shell_name, write, write_json
+from striate.base.files import (
+    clean_temporaries,
+    locked,
+    make_folder,
+    resource_errors,
+    shell_name,
+    write,
+    write_json,
+)
 from striate.experiment.recipe import Recipe
 from striate.experiment.recipe_file import read_recipe
+
+RUNS = Path("runs")  # where a run goes that is given no folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,9 @@ def check_free(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         ConfigError: the folder exists and `overwrite` is not given, or it holds something else than a run.
+        ResourceError: it cannot be written.
     """
+    check_writable(path)
     if not path.exists() or (path.is_dir() and all(_is_trace(entry) for entry in path.iterdir())):
         return
     if not (path / "recipe.toml").is_file():
@@ -117,6 +131,20 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def check_writable(path: Path) -> None:
+    """Refuse early a folder that could not be made or written.
+
+    Raises:
+        ResourceError: no permission, a read-only disk, or a file in the way.
+    """
+    nearest = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+    with resource_errors(path, 0):
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def _is_trace(entry: Path) -> bool:
     """Whether it is what a run leaves that was killed before its first file."""
     return entry.name == ".lock" or (entry.name == "checkpoints" and entry.is_dir() and not any(entry.iterdir()))
@@ -135,7 +163,7 @@ def create(path: Path | None, stem: str, *, overwrite: bool) -> RunFolder:
         ResourceError: it cannot be written.
     """
     if path is None:
-        path = _first_free(Path("runs"), stem)
+        path = _first_free(RUNS, stem)
     else:
         check_free(path, overwrite=overwrite)
         if (path / "recipe.toml").is_file():

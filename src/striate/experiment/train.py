@@ -7,19 +7,18 @@ from pathlib import Path
 from striate.base.errors import ConfigError, ModelFileError
 from striate.base.files import locked
 from striate.data.dataset import SHOWN
-from striate.data.manifest import manifest
-from striate.data.source import whole_location
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
 from striate.experiment.history import History
 from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
+from striate.experiment.notes import write_notes
 from striate.experiment.opening import FROM_PROGRAM, Reading, check_trainable, opened
 from striate.experiment.outcome import Outcome
 from striate.experiment.position import align, restore_position, save_position
 from striate.experiment.progress import SilentDisplay, display
 from striate.experiment.recipe import Recipe
-from striate.experiment.run_folder import RunFolder, check_free, create, environment
+from striate.experiment.run_folder import RUNS, RunFolder, check_free, check_writable, create
 from striate.experiment.transfer import take_weights
 from striate.experiment.tuning import tuned, usual_numbers
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
@@ -29,6 +28,11 @@ from striate.training.checkpoint import Checkpoint, best, newest
 from striate.training.plan import machine, resumed
 from striate.training.processes import ALONE, Processes, check_device, joined, launch
 from striate.training.signals import stop_requests
+
+LONGER = (
+    "the learning rate falls over the epochs that a run is begun with, so more of them are another run: "
+    "`striate train RUN/recipe.toml --epochs N`, with transfer.weights=RUN to begin from these weights"
+)
 
 
 def start(
@@ -61,8 +65,8 @@ def start(
     overwrite = overwrite or left == 0
     recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
     check_trainable(recipe.model)
-    if run is not None and processes.first:
-        check_free(run, overwrite=overwrite)
+    if processes.first:
+        check_writable(RUNS) if run is None else check_free(run, overwrite=overwrite)
     on = machine(asked_of(recipe))
     check_device(processes, on.device)
     recipe, material = opened(recipe, recipe.data, data, on.device, reading)
@@ -107,10 +111,10 @@ def _transferred(wired: Wired) -> list[str]:
 
 def _begin(wired: Wired, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
     """Write down what the run is, and run."""
-    history = History(metric=wired.task.metric)
     with _held(folder, wired.processes):
         if wired.processes.first:
-            _describe(wired, folder)
+            write_notes(folder, wired)
+        history = History(metric=wired.task.metric)
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, notes)
 
@@ -118,17 +122,6 @@ def _begin(wired: Wired, folder: RunFolder, notes: list[str]) -> Iterator[Event]
 def _held(folder: RunFolder, processes: Processes) -> AbstractContextManager[None]:
     """The folder is for these processes alone; the first holds it for all."""
     return locked(folder.path) if processes.first else nullcontext()
-
-
-def _describe(wired: Wired, folder: RunFolder) -> None:
-    recipe, material = wired.recipe, wired.material
-    folder.write("recipe.toml", recipe.as_toml())  # first: it marks the folder as a run
-    made_with = {"launch": launch().name, "processes": wired.processes.world, "plan": wired.plan.as_dict()}
-    folder.write_json("environment.json", {**environment(), **made_with})
-    folder.write_json("data.json", {"location": whole_location(recipe.data), **material.describe()})
-    folder.write("manifest.csv", manifest(material.listing()))
-    if wired.built.card.digest is not None:
-        folder.write_json("network.json", {"file": recipe.model, "sha256": wired.built.card.digest})
 
 
 def _whole(recipe: Recipe) -> Recipe:
@@ -171,7 +164,7 @@ def go_on(
     with _held(folder, processes):
         done = processes.from_first(lambda: _taken_up(folder, recipe))
         if done is not None:
-            yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", ())
+            yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", (LONGER,))
             yield Finished(done)
             return
         checkpoint, damaged = processes.from_first(lambda: _newest(folder))
@@ -222,7 +215,7 @@ def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) ->
     with stop_requests() as stop:
         yield Started(_headline(wired, history, folder), (*_notes(wired.material), *notes))
         yield from train_epochs(wired, history, folder, stop)
-        yield Finished(finish(wired, history, folder))
+        yield Finished(finish(wired, history, folder, stop))
 
 
 def _notes(material: Material) -> tuple[str, ...]:

@@ -118,7 +118,8 @@ def regress(name: str, *, huber_delta: float = 1.0) -> Objective:
         name: mse, mae or huber.
         huber_delta: of huber, the error up to which it is squared, > 0.
     """
-    return Objective(_full({**_DISTANCES, "huber": partial(F.huber_loss, delta=huber_delta)}[name]))
+    losses: dict[str, Criterion] = {**_DISTANCES, "huber": partial(F.huber_loss, delta=huber_delta)}
+    return Objective(_full(losses[name]))
 
 
 def segment(weights: Float[Tensor, " C"] | None = None) -> Objective:
