@@ -1,6 +1,7 @@
 import json
 import platform
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from striate.base.errors import ConfigError, ModelFileError
 from striate.training import plan as planning
 from striate.training.plan import Asked, Plan, decide, machine, resumed
-from striate.training.trials import Work
+from striate.training.trials import Work, try_forms
 
 SHORT, LONG = 1000, 10**9  # samples of a training that is too short to try forms, and of one that is not
 
@@ -29,6 +30,11 @@ def work(network=None, macs=50_000, samples=SHORT, shape=(1, 8, 8)):
 def decided(tmp_path, work, **asked):
     asked = Asked(device="cpu", **asked)
     return decide(asked, machine(asked), work, remembered=tmp_path / "plans")
+
+
+@pytest.fixture(autouse=True)
+def short_trials(monkeypatch):
+    monkeypatch.setattr(planning, "try_forms", partial(try_forms, seconds=0.02))
 
 
 @pytest.fixture
