@@ -21,8 +21,9 @@ from striate.cli.inspect import inspect
 from striate.cli.predict import predict
 from striate.cli.resume import resume
 from striate.cli.train import train
+from striate.cli.verify import verify
 
-COMMANDS = (train, resume, evaluate, predict, inspect)
+COMMANDS = (train, resume, evaluate, predict, inspect, verify)
 
 app = typer.Typer(
     name="striate",

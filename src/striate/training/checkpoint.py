@@ -70,7 +70,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, best_step: int | No
 
 def _prune(folder: Path, step: int) -> None:
     """Remove what the checkpoint of this step makes old; damaged ones are left to be looked at."""
-    whole = [mark for mark in _marks(folder) if _step(mark) <= step and _is_whole(mark)]
+    whole = [mark for mark in marks(folder) if _step(mark) <= step and _is_whole(mark)]
     kept = set(whole[:KEEP])
     for mark in whole[:KEEP]:
         best_step = _read_mark(mark).get("best_step")
@@ -106,7 +106,7 @@ def _mark(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}.json"
 
 
-def _marks(folder: Path) -> list[Path]:
+def marks(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted((path for path in folder.glob("step-*") if MARK.fullmatch(path.name)), key=_step, reverse=True)
 
@@ -198,7 +198,7 @@ def newest(folder: Path) -> tuple[Checkpoint, list[ModelFileError]]:
         ModelFileError: none is whole.
     """
     faults: list[ModelFileError] = []
-    for mark in _marks(folder):
+    for mark in marks(folder):
         try:
             return read_checkpoint(_data_file(mark)), faults
         except ModelFileError as fault:
