@@ -70,7 +70,7 @@ class Seat:
         try:
             self._pipe.send(what)
             seconds, value = self._pipe.recv()
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             raise RuntimeError(f"{self.name} has died") from None
         if seconds is None:
             raise RuntimeError(f"{self.name} failed:\n{value}")
@@ -113,7 +113,7 @@ def _serve(pipe: Connection, make: Callable[[], Contestant]) -> None:
             start = time.perf_counter()
             value = asked()
             pipe.send((time.perf_counter() - start, value))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except (EOFError, ConnectionError, KeyboardInterrupt):
         pass  # the other end has closed: the benchmark is over
     except BaseException:
         pipe.send((None, traceback.format_exc()))

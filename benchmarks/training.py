@@ -124,7 +124,7 @@ def of_torch(model: nn.Module) -> nn.Module:
     """The same network with torch's layers in place of ours, in place."""
     for module in list(model.modules()):
         for name, child in module.named_children():
-            setattr(module, name, torchs(child))
+            setattr(module, name, torchs(child).train(child.training))
     return model
 
 

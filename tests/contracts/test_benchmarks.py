@@ -1,7 +1,6 @@
 import importlib
 import os
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,22 +11,10 @@ from PIL import Image
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 ROW = re.compile(
-    r"^  (?P<name>.+?) +(?P<rate>[\d,]+) pictures/s +\S+ s \(.+?\) +x (?P<ratio>\S+) \(.+\) +accuracy [01]\.\d{4}$"
+    r"^  (?P<name>.+?) +(?P<rate>[\d,]+) pictures/s +\S+ s \(.+?\) +x (?P<ratio>\S+) \(.+\)"
+    r" +(?P<share>\S+)% of peak +accuracy [01]\.\d{4}$"
 )
 STRIATE, EXAMPLE, WITH_WORKERS = "Striate, torch engine", "PyTorch example, 0 workers", "PyTorch example, 2 workers"
-
-
-@pytest.fixture
-def idx_folder(tmp_path: Path) -> Path:
-    """640 pictures of noise to train on and 64 to test with, in MNIST's files."""
-    draw = np.random.default_rng(0)
-    for part, count in (("train", 640), ("t10k", 64)):
-        images = draw.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        for array, kind in ((images, "images-idx3"), (labels, "labels-idx1")):
-            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-            (tmp_path / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
-    return tmp_path
 
 
 def rows(printed: str) -> dict[str, tuple[float, float]]:
