@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from striate.evaluate.reconstruction import add_up, reconstruction, sum_errors
 
+ONE = torch.ones(())
 
-def judged(y, x, size, scale=torch.ones(()), peak=None):
+
+def judged(y, x, size, scale=ONE, peak=None):
     pieces = (
         sum_errors(a, b, scale=scale, criterion=F.l1_loss) for a, b in zip(y.split(size), x.split(size), strict=True)
     )
