@@ -111,17 +111,18 @@ def record_batches(
     assert first >= 0
     order = epoch_order(len(part), seed, epoch).numpy()
     for start in range(first * batch_size, len(part), batch_size):
-        yield _batch(part.records, part.rows[order[start : start + batch_size]])
+        yield batch_of(part.records, part.rows[order[start : start + batch_size]])
 
 
 def records_in_order(part: RecordPart, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The part once, in its own order, as `record_batches` without chance."""
     assert batch_size >= 1
     for start in range(0, len(part), batch_size):
-        yield _batch(part.records, part.rows[start : start + batch_size])
+        yield batch_of(part.records, part.rows[start : start + batch_size])
 
 
-def _batch(records: Records, rows: Rows) -> tuple[Tensor, Tensor]:
+def batch_of(records: Records, rows: Rows) -> tuple[Tensor, Tensor]:
+    """The samples of these rows and their targets, as `record_batches` gives them."""
     x = torch.from_numpy(np.array(records.inputs[rows], dtype=np.int64 if records.tokens else np.float32))
     if records.kind == "none":
         return x, x

@@ -8,7 +8,9 @@ Manning, Raghavan and Schuetze 2008, "Introduction to Information Retrieval", se
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +44,11 @@ class Clustering:
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         return plain(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Clustering":
+        """The inverse of `as_dict`."""
+        return cls(**{**values, "table": tuple(tuple(row) for row in values["table"])})
 
 
 def clustering(

@@ -7,6 +7,7 @@ A label that is neither there nor told has no F1 and no part in the mean.  Tsoum
 classification: an overview".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.evaluate.plain import plain
+from striate.evaluate.plain import number, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,23 @@ class Multilabel:
         """Macro F1."""
         return self.f1
 
+    def headline(self) -> dict[str, Any]:
+        """F1, and how often everything is right."""
+        return {name: self.as_dict()[name] for name in ("f1", "subset_accuracy")}
+
+    def told(self) -> str:
+        """The same for people."""
+        return f"F1 {self.f1:.4f}, every label right {self.subset_accuracy:.4f}"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return plain(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Multilabel":
+        """The inverse of `as_dict`."""
+        labels = tuple(LabelResult(**entry) for entry in values["per_label"])
+        return cls(**{**values, "f1": number(values["f1"]), "loss": number(values["loss"]), "per_label": labels})
 
 
 def multilabel(

@@ -10,7 +10,7 @@ The reconstructions of all samples would not fit into memory, so sums are kept, 
 and over processes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf, log10, nan
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from striate.evaluate.plain import plain
+from striate.evaluate.clustering import Clustering
+from striate.evaluate.plain import number, plain
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 ROUNDING = 1e-12  # of the sums: samples that are all alike have a spread of so much and not quite 0
@@ -53,6 +54,7 @@ class Reconstruction:
         psnr: ratio of peak signal to noise, in dB; None where the data have no peak.
         loss: mean of what was minimised, in its own units.
         count: samples.
+        clusters: of the features, held against the classes, where there are both.
     """
 
     r2: float
@@ -60,6 +62,7 @@ class Reconstruction:
     psnr: float | None
     loss: float
     count: int
+    clusters: Clustering | None = None
 
     @property
     def metric(self) -> str:
@@ -71,9 +74,29 @@ class Reconstruction:
         """R2."""
         return self.r2
 
+    def headline(self) -> dict[str, Any]:
+        """R2, the error, and the purity of the clusters."""
+        values = self.as_dict()
+        figures = {name: values[name] for name in ("r2", "mse", "psnr")}
+        return figures if self.clusters is None else figures | {"purity": self.clusters.purity}
+
+    def told(self) -> str:
+        """The same for people."""
+        signal = "" if self.psnr is None else f", PSNR {self.psnr:.2f} dB"
+        found = self.clusters
+        clusters = "" if found is None else f", purity of clusters {found.purity:.4f} (by chance {found.chance:.4f})"
+        return f"R2 {self.r2:.4f}, MSE {self.mse:.4g}{signal}{clusters}"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return plain(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Reconstruction":
+        """The inverse of `as_dict`."""
+        figures = {name: number(values[name]) for name in ("r2", "mse", "loss")}
+        clusters = None if values["clusters"] is None else Clustering.from_dict(values["clusters"])
+        return cls(**figures, psnr=values["psnr"], count=values["count"], clusters=clusters)
 
 
 def sum_errors(

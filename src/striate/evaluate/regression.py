@@ -7,6 +7,7 @@ right, 0 where they are as good as the mean, below 0 where they are worse.  A nu
 Draper and Smith 1998, "Applied Regression Analysis", section 1.3.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan, sqrt
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.evaluate.plain import plain
+from striate.evaluate.plain import number, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,24 @@ class Regression:
         """R2."""
         return self.r2
 
+    def headline(self) -> dict[str, Any]:
+        """R2 and the errors."""
+        return {name: self.as_dict()[name] for name in ("r2", "mae", "rmse")}
+
+    def told(self) -> str:
+        """The same for people."""
+        return f"R2 {self.r2:.4f}, mean absolute error {self.mae:.4g}, RMSE {self.rmse:.4g}"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return plain(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Regression":
+        """The inverse of `as_dict`."""
+        numbers = tuple(NumberResult(**entry) for entry in values["per_number"])
+        figures = {name: number(values[name]) for name in ("r2", "mae", "rmse", "loss")}
+        return cls(**figures, count=values["count"], per_number=numbers)
 
 
 def regression(

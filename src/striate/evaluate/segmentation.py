@@ -10,7 +10,7 @@ The logits of all pixels of all pictures would not fit into memory, so pixels ar
 exactly, over batches and over processes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.evaluate.plain import plain
+from striate.evaluate.plain import number, plain
 
 
 class PixelCounts(NamedTuple):
@@ -77,9 +77,25 @@ class Segmentation:
         """Mean IoU."""
         return self.iou
 
+    def headline(self) -> dict[str, Any]:
+        """Mean IoU and pixel accuracy."""
+        return {name: self.as_dict()[name] for name in ("iou", "pixel_accuracy")}
+
+    def told(self) -> str:
+        """The same for people."""
+        return f"mean IoU {self.iou:.4f}, pixel accuracy {self.pixel_accuracy:.4f}"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return plain(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Segmentation":
+        """The inverse of `as_dict`."""
+        per_class = tuple(PixelClassResult(**entry) for entry in values["per_class"])
+        figures = {name: number(values[name]) for name in ("iou", "pixel_accuracy", "loss")}
+        confusion = tuple(tuple(row) for row in values["confusion"])
+        return cls(**figures, count=values["count"], per_class=per_class, confusion=confusion)
 
 
 def count_pixels(logits: Float[Tensor, "B classes *size"], masks: Int[Tensor, "B *size"]) -> PixelCounts:
