@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate.analysis.inspect import inspect as inspect
-    from striate.deploy.predictor import load as load
+    from striate.deploy.samples import load as load
     from striate.experiment.recipe import Recipe as Recipe
     from striate.experiment.train import resume as resume
     from striate.experiment.train import train as train
@@ -26,7 +26,7 @@ HOMES = {
     "Recipe": "striate.experiment.recipe",
     "build": "striate.models.catalogue",
     "inspect": "striate.analysis.inspect",
-    "load": "striate.deploy.predictor",
+    "load": "striate.deploy.samples",
     "resume": "striate.experiment.train",
     "train": "striate.experiment.train",
 }

@@ -196,6 +196,26 @@ def test_arrays_that_do_not_fit_say_what_to_do(tmp_path, task, arrays, message):
         open_records(saved(tmp_path, **arrays), task)
 
 
+def test_labels_are_0_and_1_and_have_names(tmp_path):
+    y = (RNG.random((30, 3)) < 0.5).astype(int)
+    records = open_records(saved(tmp_path, x=SIGNALS, y=y, class_names=["a", "b", "c"]), "multilabel")
+    assert (records.kind, records.classes) == ("labels", ("a", "b", "c"))
+    inputs, targets = next(
+        records_in_order(divide_records(records, seed=0, validation_fraction=0.1, test_fraction=0.2)[0], 4)
+    )
+    assert (inputs.dtype, targets.dtype, targets.shape) == (torch.float32, torch.float32, (4, 3))
+    y[3, 1] = 2
+    with pytest.raises(DataError, match=r"every label must be 0 or 1, got 2 in column 1 of row 3\.\n  Fix: 1 is yes"):
+        open_records(saved(tmp_path, x=SIGNALS, y=y), "multilabel")
+    with pytest.raises(DataError, match=r"class_names must be 3 different names, .* got 2 names \(1 different\)"):
+        open_records(saved(tmp_path, x=SIGNALS, y=y / 2, class_names=["a", "a"]), "regress")
+
+
+def test_a_row_of_features_may_have_numbers_and_labels(tmp_path):
+    records = open_records(saved(tmp_path, x=SIGNALS[:, 0], y=Y / 2), "regress")
+    np.testing.assert_array_equal(records.inputs, SIGNALS[:, 0])
+
+
 @pytest.fixture
 def measured(tmp_path, draw_picture):
     """Pictures and a table with two numbers for each."""
@@ -217,6 +237,17 @@ def test_a_table_gives_numbers_to_pictures(measured):
     with Image.open(measured.parent / "p" / "3.png") as image:
         np.testing.assert_array_equal(records.inputs[3].transpose(1, 2, 0), np.asarray(image))
     assert open_records(measured, "regress", Picture(1, 8, 8)).inputs.shape == (10, 1, 8, 8)
+
+
+def test_a_table_gives_labels_to_pictures(measured):
+    rows = [f"p/{i}.png,{i % 2},{int(i > 4)}" for i in range(10)]
+    measured.write_text("\n".join(["path,day,sea", *rows]))
+    records = open_records(measured, "multilabel")
+    assert (records.kind, records.classes) == ("labels", ("day", "sea"))
+    assert records.targets.tolist() == [[i % 2, i > 4] for i in range(10)]
+    measured.write_text("path,day\np/1.png,0.5\n")
+    with pytest.raises(DataError, match=r"every label must be 0 or 1, got 0\.5 in column 0 of row 0"):
+        open_records(measured, "multilabel")
 
 
 def changed(table, old, new):
@@ -394,7 +425,7 @@ def test_a_table_of_texts_that_is_unclear_says_where(tmp_path, header, row, mess
 
 
 def test_other_tasks_and_data_say_what_is_read(tmp_path):
-    with pytest.raises(ConfigError, match=r"task must be one of classify, regress, segment, reconstruct, got 'x'"):
+    with pytest.raises(ConfigError, match=r"task must be one of classify, multilabel, .*reconstruct, got 'x'"):
         open_records(tmp_path, "x")
     with pytest.raises(DataError, match=r"must be a folder with images/ and masks/, .* got a folder without these"):
         open_records(tmp_path, "segment")

@@ -21,7 +21,7 @@ def test_every_figure_is_scikit_learns(k, n, seed):
     names = tuple(f"class {number}" for number in range(k))
     found = classification(logits, labels, names)
     y, p = labels.numpy(), logits.argmax(1).numpy()
-    assert found.accuracy == accuracy_score(y, p)
+    assert found.accuracy == found.score == found.as_dict()[found.metric] == accuracy_score(y, p)
     assert np.array_equal(np.array(found.confusion), confusion_matrix(y, p, labels=range(k)))
     probabilities = logits.double().softmax(1).numpy()
     assert found.loss == pytest.approx(log_loss(y, probabilities, labels=list(range(k))))

@@ -71,7 +71,7 @@ def test_a_texts_network_draws_with_the_step():
         ("input 3x28x28, flatten", {"image_size": 32}, "the input must be 3x32x32 here, got 3x28x28"),
         ("input 784, linear 10", {"image_size": 28}, "the input must be 1x28x28 here, got 784"),
         ("conv 6 5x5, maxpool 2", {"image_size": 5}, "maxpool 2 on 6x1x1: the map"),
-        (TEXT, {"num_classes": 1}, "num_classes must be >= 2"),
+        (TEXT, {"num_classes": 0}, "num_classes must be >= 1"),
         (TEXT, {"in_channels": 0}, "in_channels must be >= 1"),
     ],
 )

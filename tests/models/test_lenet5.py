@@ -40,7 +40,7 @@ def test_any_size_from_20_pixels_and_any_channels_fit(image_size, in_channels):
     ("options", "message"),
     [
         ({"image_size": 19}, "image_size must be >= 20 pixels, got 19"),
-        ({"num_classes": 1}, "num_classes must be >= 2, got 1"),
+        ({"num_classes": 0}, "num_classes must be >= 1, got 0"),
         ({"in_channels": 0}, "in_channels must be >= 1, got 0"),
         ({"dropout": 1.5}, r"p must be a probability in \[0, 1\], got 1.5"),
     ],

@@ -33,6 +33,8 @@ class Purpose(IntEnum):
     AUGMENT = 4
     DROPOUT = 5
     POOLING = 6
+    GENERATE = 7
+    CHANCE = 8
 
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:

@@ -33,6 +33,6 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
         return
-    from striate.cli.text import classification_text
+    from striate.cli.text import result_text
 
-    typer.echo(classification_text(result))
+    typer.echo(result_text(result))

@@ -20,6 +20,7 @@ from striate.analysis.table import WIDTH
 from striate.base.errors import ConfigError
 from striate.base.marks import shown
 from striate.base.operations import Shape, written
+from striate.data.sample_input import SampleInput
 from striate.models.card import Card, Options, tokens
 from striate.models.catalogue import MODELS, card, options, skeleton
 from striate.models.described import described
@@ -166,14 +167,17 @@ def _facts(chosen: Card) -> list[tuple[str, str]]:
 
 def _kept(location: Path, shape: Shape | None, classes: int | None) -> Subject:
     """The network of a run or bundle, with its own classes and size."""
-    from striate.deploy.predictor import load
+    from striate.deploy.predictor import bundle_at
 
     if classes is not None:
         fix = "leave --classes out"
         raise ConfigError("inspect", "--classes", "left out for a trained network", got=classes, fix=fix)
-    bundle = load(location).bundle
+    bundle = bundle_at(location)
     architecture = bundle.config.architecture
     facts = (("network", architecture.name), ("from", str(location)), ("classes", ", ".join(bundle.config.classes)))
     side = architecture.image_size
-    own = (architecture.in_channels, side, side)
-    return Subject(lambda: bundle.model, shape or own, torch.float32, location.name, facts, own)
+    square = (architecture.in_channels, side, side)
+    reading = bundle.preprocess
+    own = reading.shape if isinstance(reading, SampleInput) else square
+    kind = torch.int64 if isinstance(reading, SampleInput) and reading.tokenizer is not None else torch.float32
+    return Subject(lambda: bundle.model, shape or own, kind, location.name, facts, own)

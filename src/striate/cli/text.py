@@ -12,7 +12,10 @@ import typer
 from striate.base.files import shell_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from striate.evaluate.classification import Classification
+    from striate.evaluate.result import Result
     from striate.experiment.outcome import Outcome
 
 MATRIX_CLASSES = 20  # with more, a confusion matrix does not fit a terminal
@@ -51,6 +54,36 @@ def summary(outcome: "Outcome") -> str:
         f"  {program()} evaluate {run}{own}\n"
         f"  {program()} train {shell_name(outcome.path / 'recipe.toml')} epochs={2 * outcome.epochs}"
     )
+
+
+def result_text(result: "Result") -> str:
+    """The figures of any task, and a line for each class, label or number."""
+    from striate.evaluate.classification import Classification
+
+    if isinstance(result, Classification):
+        return classification_text(result)
+    lines = [f"{result.told()} on {result.count:,} samples, loss {result.loss:.4f}"]
+    for name in ("per_class", "per_label", "per_number"):
+        entries = result.as_dict().get(name, ())
+        if entries:
+            lines += ["", *_columns(entries)]
+    return "\n".join(lines)
+
+
+def _columns(entries: "Sequence[Mapping[str, object]]") -> list[str]:
+    """A line for each entry, under the names of what it holds."""
+    rows = [tuple(entries[0]), *(tuple(map(_cell, entry.values())) for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = [
+        (f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))) for row in rows
+    ]
+    return ["  ".join(row) for row in aligned]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def classification_text(result: "Classification") -> str:

@@ -3,8 +3,9 @@
     FILE.npz          x and y, or x_train, y_train, x_test, y_test and, where wanted, x_val, y_val; class_names if any
     FOLDER            x.npy and y.npy, mapped into memory: a batch reads its own rows; class_names.npy if any
 
-x is of floats or whole numbers.  y is whole numbers or texts (N,) for classes, numbers (N,) or (N, K), or whole numbers
-(N, ...) for masks, of the size of x without its channels.  Where nothing is to be learnt besides x, y is not needed.
+x is of floats or whole numbers; for labels and numbers it may also be features (N, F).  y is whole numbers or texts
+(N,) for classes, 0 and 1 (N, K) for labels, numbers (N,) or (N, K), or whole numbers (N, ...) for masks, of the size of
+x without its channels; class_names name what is told.  Where nothing is to be learnt besides x, y is not needed.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import numpy as np
 
 from striate.base.errors import DataError
 from striate.data.arrays import load_archive, map_array
-from striate.data.record_set import Kind, Records, all_rows, check_finite, number_classes, rows_by_part
+from striate.data.record_set import Kind, Records, all_rows, check_finite, check_labels, number_classes, rows_by_part
 from striate.data.samples import SYNONYMS
 
 Arrays = Mapping[str, np.ndarray]
@@ -79,10 +80,11 @@ def _get(path: Path, arrays: Arrays, key: str) -> np.ndarray:
 
 def _records(path: Path, name: str, arrays: Arrays, kind: Kind, parts: dict[str, np.ndarray]) -> Records:
     where, x = str(path), _get(path, arrays, "x")
-    if x.ndim not in (3, 4, 5) or 0 in x.shape or x.dtype.kind not in "fiu":
+    least = 2 if kind in ("labels", "numbers") else 3  # (N, F): what is told of a row of a table
+    if not least <= x.ndim <= 5 or 0 in x.shape or x.dtype.kind not in "fiu":
         fix = "channels first: (N, C, W), (N, C, H, W) or (N, C, D, H, W); for one channel x[:, None]"
         got = f"{x.dtype} of shape {x.shape}"
-        raise DataError(where, "x", "numbers of 3 to 5 axes", got=got, fix=fix)
+        raise DataError(where, "x", f"numbers of {least} to 5 axes", got=got, fix=fix)
     check_finite(where, "x", x)
     if kind == "none":
         return Records(
@@ -92,7 +94,7 @@ def _records(path: Path, name: str, arrays: Arrays, kind: Kind, parts: dict[str,
     if len(x) != len(y):
         got = f"{len(x)} and {len(y)}"
         raise DataError(where, "x and y", "equally many", got=got, fix="save both from the same rows")
-    read = {"classes": _classes, "numbers": _numbers, "masks": _masks}[kind]
+    read = {"classes": _classes, "labels": _labels, "numbers": _numbers, "masks": _masks}[kind]
     classes, targets = read(where, arrays, parts)
     return Records(name=name, location=where, kind=kind, inputs=x, targets=targets, classes=classes, parts=parts)
 
@@ -126,7 +128,26 @@ def _numbers(where: str, arrays: Arrays, parts: dict[str, np.ndarray]) -> Read: 
         raise DataError(where, "y", "numbers, (N,) or (N, K)", got=f"{y.dtype} of shape {y.shape}", fix=fix)
     check_finite(where, "y", y)
     targets = np.asarray(y, dtype=np.float32).reshape(len(y), -1)
-    return tuple(f"y{i}" for i in range(targets.shape[1])) if targets.shape[1] > 1 else ("y",), targets
+    count = targets.shape[1]
+    if "class_names" not in arrays:
+        return tuple(f"y{i}" for i in range(count)) if count > 1 else ("y",), targets
+    names = tuple(str(name) for name in arrays["class_names"].ravel())
+    if len(set(names)) != len(names) or len(names) != count:
+        got = f"{len(names)} names ({len(set(names))} different)"
+        raise DataError(
+            where,
+            "class_names",
+            f"{count} different names, one for each column of y",
+            got=got,
+            fix="correct it, or leave it out",
+        )
+    return names, targets
+
+
+def _labels(where: str, arrays: Arrays, parts: dict[str, np.ndarray]) -> Read:
+    names, targets = _numbers(where, arrays, parts)
+    check_labels(where, targets)
+    return names, targets
 
 
 def _masks(where: str, arrays: Arrays, parts: dict[str, np.ndarray]) -> Read:  # noqa: ARG001 - one signature

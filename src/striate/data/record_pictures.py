@@ -18,7 +18,7 @@ from striate.data.decode import DecodeFault, decode
 from striate.data.mask import class_numbers
 from striate.data.picture import Picture, fit
 from striate.data.record_arrays import number_values
-from striate.data.record_set import Records, all_rows, rows_by_part
+from striate.data.record_set import Kind, Records, all_rows, check_labels, rows_by_part
 from striate.data.record_texts import number
 from striate.data.scan import Aside, pictures_in
 from striate.data.table import part_named, path_inside
@@ -27,8 +27,8 @@ _PATHS = ("path", "file", "image", "file_name")
 _SHOWN = 20
 
 
-def open_number_table(table: Path, picture: Picture | None) -> Records:
-    """Read a table of pictures and numbers.
+def open_number_table(table: Path, kind: Kind, picture: Picture | None) -> Records:
+    """Read a table of pictures and numbers, or labels of 0 and 1.
 
     Raises:
         DataError: columns missing, a path outside of the folder, a cell that is no finite number, pictures that do not
@@ -47,14 +47,16 @@ def open_number_table(table: Path, picture: Picture | None) -> Records:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         fix = "save it as CSV, UTF-8, with commas"
         raise DataError(where, "the table", "a CSV in UTF-8", got=str(error)[:200], fix=fix) from error
-    parts = rows_by_part(where, words)
+    parts, values = rows_by_part(where, words), np.array(targets, dtype=np.float32)
+    if kind == "labels":
+        check_labels(where, values)
     images = _images(where, rows, [str(path.relative_to(table.parent)) for path in rows], picture)
     return Records(
         name=table.stem,
         location=where,
-        kind="numbers",
+        kind=kind,
         inputs=images,
-        targets=np.array(targets, dtype=np.float32),
+        targets=values,
         classes=tuple(numbers),
         parts=parts,
     )

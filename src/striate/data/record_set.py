@@ -1,7 +1,8 @@
-"""Samples of any shape with classes, numbers, masks or nothing to learn: signals, volumes, texts, pictures.
+"""Samples of any shape with classes, labels, numbers, masks or nothing to learn: signals, volumes, texts, pictures.
 
     kind      inputs            targets
     classes   (N, ...)          (N,) class numbers
+    labels    (N, ...)          (N, K) float32, 1 where a sample has the label, else 0
     numbers   (N, ...)          (N, K) float32
     masks     (N, C, ...)       (N, ...) class numbers, one a pixel
     none      (N, ...)          none: the input itself is what comes back
@@ -23,7 +24,7 @@ from striate.data.batches import epoch_order
 from striate.data.samples import PARTS, class_order
 from striate.data.splits import stratified
 
-Kind = Literal["classes", "numbers", "masks", "none"]
+Kind = Literal["classes", "labels", "numbers", "masks", "none"]
 Rows = Int64[np.ndarray, " N"]
 
 _PIECE = 2**24  # bytes looked at at once
@@ -39,7 +40,7 @@ class Records:
         kind: what the targets are.
         inputs: (N, ...) of numbers, tokens, or texts that a tokenizer has yet to read.
         targets: as the table above; (N, 0) where there are none.
-        classes: names of the classes, or of the numbers.
+        classes: names of the classes, the labels or the numbers.
         parts: "all", or "train" with or without "validation" and "test", -> positions.
         tokens: how many tokens there are where the inputs are tokens, else 0.
         notes: what a person should know about how the data was read.
@@ -103,30 +104,30 @@ def record_batches(
     """One epoch in the order of `epoch_order`, from batch `first` on.
 
     Yields:
-        inputs (B, ...) float32, or int64 where they are tokens, and targets: int64 classes, float32 numbers (B, K), or
-        the inputs themselves where the kind is none.
+        inputs (B, ...) float32, or int64 where they are tokens, and targets: int64 classes, float32 labels or numbers
+        (B, K), or the inputs themselves where the kind is none.
     """
     assert batch_size >= 1
     assert first >= 0
     order = epoch_order(len(part), seed, epoch).numpy()
     for start in range(first * batch_size, len(part), batch_size):
-        yield _batch(part.records, part.rows[order[start : start + batch_size]])
+        yield batch_of(part.records, part.rows[order[start : start + batch_size]])
 
 
 def records_in_order(part: RecordPart, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The part once, in its own order, as `record_batches` without chance."""
     assert batch_size >= 1
     for start in range(0, len(part), batch_size):
-        yield _batch(part.records, part.rows[start : start + batch_size])
+        yield batch_of(part.records, part.rows[start : start + batch_size])
 
 
-def _batch(records: Records, rows: Rows) -> tuple[Tensor, Tensor]:
+def batch_of(records: Records, rows: Rows) -> tuple[Tensor, Tensor]:
+    """The samples of these rows and their targets, as `record_batches` gives them."""
     x = torch.from_numpy(np.array(records.inputs[rows], dtype=np.int64 if records.tokens else np.float32))
     if records.kind == "none":
         return x, x
-    return x, torch.from_numpy(
-        np.array(records.targets[rows], dtype=np.float32 if records.kind == "numbers" else np.int64)
-    )
+    numbers = records.kind in ("labels", "numbers")
+    return x, torch.from_numpy(np.array(records.targets[rows], dtype=np.float32 if numbers else np.int64))
 
 
 def rows_by_part(where: str, words: Sequence[str]) -> dict[str, Rows]:
@@ -187,6 +188,19 @@ def check_finite(where: str, what: str, values: np.ndarray) -> None:
                 value = found[~np.isfinite(found.astype(np.float32))][0]
             fix = "repair or remove the row: a mean of the rest would be a guess"
             raise DataError(where, f"{what} of row {row}", "finite as float32", got=value, fix=fix)
+
+
+def check_labels(where: str, targets: np.ndarray) -> None:
+    """Look at every label.
+
+    Raises:
+        DataError: another number than 0 and 1.
+    """
+    wrong = (targets != 0) & (targets != 1)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        got = f"{targets[row, column]:g} in column {column} of row {row}"
+        raise DataError(where, "every label", "0 or 1", got=got, fix="1 is yes, 0 is no; for numbers task is regress")
 
 
 def all_rows(count: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,6 +33,7 @@ from striate.base.errors import ConfigError, ModelFileError, StriateError
 from striate.base.files import digest, replace_folder, resource_errors, write, write_json
 from striate.base.tensors import apart
 from striate.data.preprocess import Preprocess
+from striate.data.sample_input import SampleInput
 from striate.data.whiten import layout
 from striate.models.card import Given
 from striate.models.catalogue import drawn, options, skeleton, title
@@ -49,9 +50,10 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    num_classes: int = Field(ge=2, le=1_000_000)
-    in_channels: int = Field(ge=1, le=4096)
-    image_size: int = Field(ge=1, le=16_384)
+    num_classes: int | None = Field(ge=1, le=1_000_000)
+    in_channels: int = Field(ge=1, le=2**26)  # of tokens, how many there are
+    image_size: int = Field(ge=1, le=2**26)  # of signals, their samples
+    shape: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     source_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
@@ -78,6 +80,7 @@ class Architecture(BaseModel):
                     num_classes=self.num_classes,
                     in_channels=self.in_channels,
                     image_size=self.image_size,
+                    shape=self.shape,
                 ),
             )
 
@@ -87,7 +90,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal[1] = 1
-    task: Literal["classify"] = "classify"
+    task: Literal["classify", "multilabel", "regress", "segment", "reconstruct"] = "classify"
     architecture: Architecture
     preprocess: dict[str, Any]
     classes: tuple[str, ...]
@@ -96,16 +99,24 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "Config":
-        picture = Preprocess.without_tensors(self.preprocess).picture
-        size = (picture.height + 2 * picture.pad, picture.width + 2 * picture.pad)
         expected = self.architecture
-        if (picture.channels, *size) != (expected.in_channels, expected.image_size, expected.image_size):
-            raise ValueError("preprocess does not lead to the network's input")
-        if len(self.classes) != expected.num_classes:
+        if "samples" in self.preprocess:
+            self._agrees_with_samples(SampleInput.from_dict(self.preprocess))
+        else:
+            picture = Preprocess.without_tensors(self.preprocess).picture
+            size = (picture.height + 2 * picture.pad, picture.width + 2 * picture.pad)
+            if (picture.channels, *size) != (expected.in_channels, expected.image_size, expected.image_size):
+                raise ValueError("preprocess does not lead to the network's input")
+        if self.task in ("classify", "multilabel", "regress") and len(self.classes) != expected.num_classes:
             raise ValueError(f"{len(self.classes)} classes for {expected.num_classes} outputs")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes of one name")
         return self
+
+    def _agrees_with_samples(self, reading: SampleInput) -> None:
+        """A regression tells as many numbers as it has means for."""
+        if len(reading.target_mean) != (len(self.classes) if self.task == "regress" else 0):
+            raise ValueError("other numbers than there are names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +125,12 @@ class Bundle:
 
     Args:
         model: in evaluation mode, on the CPU.
-        preprocess: decoded picture -> input.
+        preprocess: decoded picture -> input, or what reads samples of other kinds.
         config: what config.json says.
     """
 
     model: nn.Module
-    preprocess: Preprocess
+    preprocess: Preprocess | SampleInput
     config: Config
 
 
@@ -200,8 +211,15 @@ def _load_folder(folder: Path, model: str | None) -> Bundle:
         fix = f"leave it out: this model is {title(config.architecture.name)}, which needs no file"
         raise ConfigError("load", "model", "left out", got=model, fix=fix)
     _load_weights(network, folder / "model.safetensors")
-    placed = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Bundle(model=placed, preprocess=preprocess, config=config)
+    return Bundle(model=_placed(network.eval()), preprocess=preprocess, config=config)
+
+
+def _placed(network: nn.Module) -> nn.Module:
+    """Channels-last, where there are weights of two dimensions of space."""
+    for tensor in [*network.parameters(), *network.buffers()]:
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 def _of_own_file(architecture: Architecture, model: str | None) -> nn.Module:
@@ -228,6 +246,7 @@ def _of_own_file(architecture: Architecture, model: str | None) -> nn.Module:
         num_classes=architecture.num_classes,
         in_channels=architecture.in_channels,
         image_size=architecture.image_size,
+        shape=architecture.shape,
     )
     return drawn(chosen, chosen.settle(own.name, chosen.usual, given), seed=0)
 
@@ -254,8 +273,10 @@ def _check_digests(folder: Path) -> None:
             )
 
 
-def _preprocess(config: Config, folder: Path) -> Preprocess:
+def _preprocess(config: Config, folder: Path) -> Preprocess | SampleInput:
     """As the configuration says, with the numbers of a whitening where it names one."""
+    if "samples" in config.preprocess:
+        return SampleInput.from_dict(config.preprocess)
     plain = Preprocess.without_tensors(config.preprocess)
     if "whiten" not in config.preprocess:
         return plain

@@ -19,6 +19,7 @@ from striate.data.formats import SUPPORTED
 from striate.data.kinds import Planes, kind_of
 from striate.data.picture import Picture as Wanted
 from striate.data.picture import fit
+from striate.data.preprocess import Preprocess
 from striate.data.scan import Aside, pictures_in
 from striate.data.tensor_kinds import Images
 from striate.deploy.bundle import Bundle, load_bundle
@@ -61,7 +62,9 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        assert isinstance(bundle.preprocess, Preprocess)
         self.bundle = bundle
+        self.preprocess = bundle.preprocess
         self.classes = bundle.config.classes
 
     def predict(self, picture: Picture, top: int = 5) -> Prediction:
@@ -105,7 +108,7 @@ class Predictor:
     def probabilities(self, images: Images) -> Float[Tensor, "B classes"]:
         """Softmax of the logits for pictures that are fitted to the network's size."""
         with torch.inference_mode():
-            return self.bundle.model(self.bundle.preprocess.to_input(images)).double().softmax(1)
+            return self.bundle.model(self.preprocess.to_input(images)).double().softmax(1)
 
     def fit(self, picture: Picture) -> Planes:
         """Decode one picture and bring it to the network's kind, channels and size.
@@ -117,7 +120,7 @@ class Predictor:
             DecodeFault: a file that does not decode or does not fit.
             DataError: an array of another type or shape, or an array or image whose channels do not fit.
         """
-        return _fitted(picture, self.bundle.preprocess.picture)
+        return fitted(picture, self.preprocess.picture)
 
     def _prediction(self, picture: Picture, row: Tensor, top: int) -> Prediction:
         values, numbers = row.topk(min(top, len(self.classes)))
@@ -128,7 +131,13 @@ class Predictor:
         return Prediction(path=path, class_name=ranked[0][0], probability=ranked[0][1], top=ranked)
 
 
-def _fitted(picture: object, wanted: Wanted) -> Planes:
+def fitted(picture: object, wanted: Wanted) -> Planes:
+    """One picture, brought to the kind, channels and size that are wanted.
+
+    Raises:
+        DecodeFault: a file that does not decode or does not fit.
+        DataError: an array of another type or shape, or an array or image whose channels do not fit.
+    """
     match picture:
         case str() | Path():
             return decoded(read_file(Path(picture)), wanted, str(picture))
@@ -162,13 +171,28 @@ def load(location: str | Path, *, model: str | None = None) -> Predictor:
 
     Raises:
         ModelFileError: no bundle there, or it is damaged; another file than that of the training.
-        ConfigError: a file that is needed and not named, or named and not needed.
+        ConfigError: a file that is needed and not named, or named and not needed; a network for something else.
+    """
+    bundle = bundle_at(location, model)
+    if bundle.config.task == "classify" and isinstance(bundle.preprocess, Preprocess):
+        return Predictor(bundle)
+    kind = "pictures" if isinstance(bundle.preprocess, Preprocess) else "samples"
+    fix = "in Python: striate.load(location).predict(sample); docs/tasks.md tells what it gives"
+    must, got = "a network that sorts pictures into classes", f"one that was trained to {bundle.config.task} {kind}"
+    raise ConfigError("load", str(location), must, got=got, fix=fix)
+
+
+def bundle_at(location: str | Path, model: str | None = None) -> Bundle:
+    """The bundle of a run folder, or the bundle itself.
+
+    Raises:
+        ModelFileError, ConfigError: as `load`.
     """
     folder = Path(location)
     if (folder / "config.json").is_file() or folder.is_file():
-        return Predictor(load_bundle(folder, model))
+        return load_bundle(folder, model)
     if (folder / "model" / "config.json").is_file():
-        return Predictor(load_bundle(folder / "model", model))
+        return load_bundle(folder / "model", model)
     unfinished = (folder / "recipe.toml").is_file()
     raise ModelFileError(
         "load",

@@ -17,6 +17,7 @@ from striate.experiment.outcome import Outcome
 from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.pictures import curves
 from striate.experiment.position import load_weights
+from striate.experiment.record_material import RecordMaterial
 from striate.experiment.report import report
 from striate.experiment.run_folder import RunFolder, environment
 from striate.experiment.wiring import Wired
@@ -48,6 +49,7 @@ def finish(wired: Wired, history: History, folder: RunFolder, stop: StopRequest)
     test, number = measured(wired, "test", stop, nullcontext)  # in float32, as the bundle predicts
     if number:
         raise stopped(wired, history, folder, number)
+    test = wired.task.completed(wired.network.eval(), test)
     outcome = Outcome(
         path=folder.path,
         task=wired.recipe.task,
@@ -85,15 +87,17 @@ def _rates(wired: Wired, history: History) -> Schedule:
 
 def _bundle(wired: Wired) -> Bundle:
     versions, material = environment(), wired.material
-    assert isinstance(material, PictureMaterial)
+    assert isinstance(material, PictureMaterial | RecordMaterial)
+    preprocess = material.preprocess if isinstance(material, PictureMaterial) else material.reading
     config = Config(
+        task=wired.recipe.task,
         architecture=wired.architecture,
-        preprocess=material.preprocess.as_dict(),
+        preprocess=preprocess.as_dict(),
         classes=material.classes,
         data_fingerprint=material.fingerprint,
         versions={"striate": __version__, **{name: versions[name] for name in ("torch", "pillow", "python")}},
     )
-    return Bundle(model=wired.network, preprocess=material.preprocess, config=config)
+    return Bundle(model=wired.network, preprocess=preprocess, config=config)
 
 
 def outcome_of(folder: RunFolder) -> Outcome | None:

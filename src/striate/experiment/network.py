@@ -54,9 +54,10 @@ def architecture_of(recipe: Recipe, network: Network) -> Architecture:
     name = recipe.model if chosen.text is None else chosen.text(asked)
     return Architecture(
         name=short_name(name) if chosen.digest else name,
-        num_classes=asked.classes,
+        num_classes=asked.num_classes,
         in_channels=asked.in_channels,
         image_size=asked.image_size,
+        shape=asked.shape,
         source_sha256=chosen.digest,
     )
 
@@ -68,7 +69,7 @@ def check_logits(recipe: Recipe, network: Network) -> None:
     if isinstance(module, nn.Sequential) and isinstance(last, nn.Softmax | nn.LogSoftmax):
         fix = "leave the softmax out: the loss takes logits, and prediction makes probabilities of them"
         raise ConfigError(title(recipe.model), "the output", "logits", got=type(last).__name__.lower(), fix=fix)
-    if is_file(recipe.model):
+    if is_file(recipe.model) and asked.shape is None:
         device = next(_tensors(module)).device
         batch = torch.zeros(2, asked.in_channels, asked.image_size, asked.image_size, device=device)
         check_output(recipe.model, module, batch, asked.classes)

@@ -5,15 +5,18 @@ from collections.abc import Callable
 from striate.base.errors import ConfigError, DataError
 from striate.base.operations import written
 from striate.data.from_python import source_of
+from striate.data.generated import GENERATED
 from striate.data.samples import Source
 from striate.data.source import open_source
 from striate.experiment.material import Material
 from striate.experiment.picture_material import picture_material, prepare_data, settled
 from striate.experiment.recipe import Recipe
-from striate.models.card import Task, picture
-from striate.models.catalogue import card
+from striate.experiment.record_material import record_material
+from striate.models.card import picture
+from striate.models.catalogue import card, title
 
-PURPOSES: dict[Task, str] = {
+USUAL = {"classify": "lenet5", "segment": "fcn", "reconstruct": "autoencoder"}
+PURPOSES = {
     "classify": "sorts samples of shape {} into classes",
     "segment": "tells the class of every pixel of pictures of shape {}",
     "reconstruct": "gives back pictures of shape {}",
@@ -37,6 +40,12 @@ def opened(
     Raises:
         StriateError: data that cannot be trusted, or options that do not fit them.
     """
+    check_fits(recipe)
+    if _as_records(recipe, location):
+        if data is not None or location == FROM_PROGRAM:
+            fix, got = "save them as .npz, see docs/data-sources.md", "the program's own"
+            raise ConfigError("data", f"the data to {recipe.task}", "a file or folder", got=got, fix=fix)
+        return record_material(recipe, location, device)
     source = _source(recipe, location, data)
     recipe = settled(recipe, source)
     dataset = prepare_data(recipe, source, reading)
@@ -57,14 +66,31 @@ def _source(recipe: Recipe, location: str, data: object) -> Source:
     return open_source(location, skip_bad=recipe.split.skip_bad)
 
 
+def _as_records(recipe: Recipe, location: str) -> bool:
+    """Whether the data are samples of any shape and not pictures with classes."""
+    chosen = card(recipe.model)
+    other_samples = chosen.sample is not picture and chosen.text is None
+    return location in GENERATED or recipe.task not in ("classify", "reconstruct") or other_samples
+
+
 def check_trainable(name: str) -> None:
-    """Refuse a network that is not for pictures with classes, which is what a recipe describes.
+    """Refuse an unknown network before data are read.
 
     Raises:
-        ConfigError: an unknown name, or a network that is for something else.
+        ConfigError: there is none of that name.
     """
-    chosen = card(name)
-    if chosen.task != "classify" or (chosen.sample is not picture and chosen.text is None):  # a text says it itself
-        got = f"{name}, which {PURPOSES[chosen.task].format(written(chosen.sample(chosen.usual)))}"
-        fix = f'take lenet5, or train it by a loop of your own around striate.build("{name}")'
-        raise ConfigError("recipe", "model", "a network that sorts pictures into classes", got=got, fix=fix)
+    card(name)
+
+
+def check_fits(recipe: Recipe) -> None:
+    """Refuse a network that is for something else; a text of the user's, and his file, are for what he says.
+
+    Raises:
+        ConfigError: what to take in its place.
+    """
+    chosen = card(recipe.model)
+    wanted = {"segment": "segment", "reconstruct": "reconstruct"}.get(recipe.task, "classify")
+    if chosen.text is None and chosen.digest is None and chosen.task != wanted:
+        got = f"{title(recipe.model)}, which {PURPOSES[chosen.task].format(written(chosen.sample(chosen.usual)))}"
+        fix = f"take {USUAL[wanted]}, or set task={chosen.task}"
+        raise ConfigError("recipe", "model", f"a network that can {recipe.task}", got=got, fix=fix)

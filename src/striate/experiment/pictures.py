@@ -17,13 +17,15 @@ SHOWN_UPDATES = 4000  # points of a curve: more than the picture has pixels
 NAMED_CLASSES = 40  # with more, names and numbers in the matrix could not be read
 
 
-def _figure(width: float, height: float) -> Any:
+def canvas(width: float, height: float) -> Any:
+    """An empty figure, in inches."""
     from matplotlib.figure import Figure  # no pyplot: no window system, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
@@ -37,7 +39,7 @@ def curves(history: History, best: EpochRow, lr_at: Callable[[int], float]) -> b
         best: the epoch whose model is kept.
         lr_at: the learning rate of an update, from the number of updates before it.
     """
-    figure = _figure(12.0, 3.4)
+    figure = canvas(12.0, 3.4)
     loss, score, rate = figure.subplots(1, 3)
     rows, metric = history.rows, history.metric
     epochs = [row.epoch for row in rows]
@@ -58,7 +60,7 @@ def curves(history: History, best: EpochRow, lr_at: Callable[[int], float]) -> b
     for axes in (loss, score, rate):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def schedule(last: EpochRow, lr_at: Callable[[int], float]) -> tuple[list[float], list[float]]:
@@ -81,7 +83,7 @@ def confusion_matrix(result: Classification) -> bytes:
     names = [shown(entry.name) for entry in result.per_class]
     k = len(names)
     side = min(12.0, 2.4 + 0.42 * k)
-    figure = _figure(side, side)
+    figure = canvas(side, side)
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     shade = share**0.35  # so that one picture in a hundred can be seen
@@ -96,7 +98,7 @@ def confusion_matrix(result: Classification) -> bytes:
                 axes.text(
                     column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black"
                 )
-    return _png(figure)
+    return png(figure)
 
 
 def sample_file(image: Planes) -> tuple[str, bytes]:

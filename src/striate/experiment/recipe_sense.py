@@ -28,6 +28,10 @@ def _classes(recipe: "Recipe") -> bool:
     return recipe.task == "classify" and loss_of(recipe) == "cross_entropy"
 
 
+def _changeable(recipe: "Recipe") -> bool:
+    return recipe.task in ("classify", "reconstruct")
+
+
 Rule = tuple[str, Callable[["Recipe"], bool], str]
 RULES: tuple[Rule, ...] = (  # key, where it means something, and that in words
     ("momentum", lambda r: r.optimizer in ("sgd", "rmsprop"), "optimizer sgd or rmsprop"),
@@ -44,6 +48,7 @@ RULES: tuple[Rule, ...] = (  # key, where it means something, and that in words
     ("loss.label_smoothing", _classes, "cross-entropy of classes"),
     ("loss.focal_gamma", _classes, "cross-entropy of classes"),
     ("loss.class_weights", lambda r: loss_of(r) == "cross_entropy", "cross-entropy of classes or pixels"),
+    *((f"augment.{name}", _changeable, "task classify or reconstruct") for name in ("shift", "flip", "crop_scale")),
     ("augment.mixup", _classes, "cross-entropy of classes"),
     ("augment.cutmix", _classes, "cross-entropy of classes"),
     ("sampling.balanced", lambda r: r.task == "classify", "task classify"),

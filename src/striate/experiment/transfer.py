@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from striate.base.errors import ConfigError
-from striate.deploy.predictor import load
+from striate.deploy.predictor import bundle_at
 from striate.models.own_file import is_file
 from striate.training.optimisers import begins
 
@@ -44,7 +44,7 @@ def take_weights(network: nn.Module, location: str, model: str) -> Taken:
         ModelFileError: no model there, or it is damaged.
         ConfigError: nothing in it fits.
     """
-    given = load(Path(location), model=model if is_file(model) else None).bundle.model.state_dict()
+    given = bundle_at(Path(location), model if is_file(model) else None).model.state_dict()
     own = network.state_dict()
     fitting = [name for name, tensor in own.items() if name in given and given[name].shape == tensor.shape]
     if not any(own[name].ndim > 1 for name in fitting):

@@ -23,12 +23,14 @@ class Options:
         in_channels: channels of the input: 1 is grey, 3 is colour; for text, how many tokens there are.
         image_size: side of the square picture in pixels; samples of a signal, tokens of a text.
         dropout: share of features that training drops; None where the network drops none.
+        shape: of one sample, told to a network that takes any; None where channels and size say it.
     """
 
     num_classes: int | None
     in_channels: int
     image_size: int
     dropout: float | None = None
+    shape: Shape | None = None
 
     @property
     def classes(self) -> int:
@@ -52,17 +54,20 @@ class Given:
         in_channels: channels of the input.
         image_size: side of the square picture in pixels.
         dropout: share of features that training drops.
+        shape: of one sample, where it need not be a square picture; a network of one kind of sample does not ask it.
     """
 
     num_classes: int | None = None
     in_channels: int | None = None
     image_size: int | None = None
     dropout: float | None = None
+    shape: Shape | None = None
 
     def check(self, where: str, usual: Options) -> None:
         """Refuse numbers out of range."""
-        if self.num_classes is not None and self.num_classes < 2:
-            raise ConfigError(where, "num_classes", ">= 2", got=self.num_classes, fix="give at least two classes")
+        if self.num_classes is not None and self.num_classes < 1:
+            fix = "give at least two classes, or one number to be told"
+            raise ConfigError(where, "num_classes", ">= 1", got=self.num_classes, fix=fix)
         if self.in_channels is not None and self.in_channels < 1:
             raise ConfigError(where, "in_channels", ">= 1", got=self.in_channels, fix="1 is grey, 3 is colour")
         if self.image_size is not None and self.image_size < 1:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from striate.base.errors import ConfigError
+from striate.base.operations import Shape
 from striate.layers.dropout import number_layers
 from striate.models import (
     alexnet,
@@ -100,13 +101,14 @@ def options(
     in_channels: int | None = None,
     image_size: int | None = None,
     dropout: float | None = None,
+    shape: Shape | None = None,
 ) -> Options:
     """What the builder of a network is told: what is given, and the network's own for the rest.
 
     Raises:
         ConfigError: an unknown name, a number out of range, or one that means nothing to this network.
     """
-    given = Given(num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout)
+    given = Given(num_classes=num_classes, in_channels=in_channels, image_size=image_size, dropout=dropout, shape=shape)
     chosen = card(name)
     return chosen.settle(title(name), chosen.usual, given)
 
@@ -124,7 +126,7 @@ def build(
 
     Args:
         name: a key of `MODELS`, a text in the notation, or FILE.py:NAME.
-        num_classes: how many classes, >= 2, which a text must agree with.  Left out, these four are the network's own,
+        num_classes: how many outputs, >= 1, which a text must agree with.  Left out, these four are the network's own,
             as published or usual.
         in_channels: channels of the picture, >= 1.
         image_size: side of the square picture in pixels.

@@ -45,7 +45,7 @@ def text_card(text: str) -> Card:
     )
 
     def sample(asked: Options) -> Shape:
-        return picture(asked) if declared is None else declared
+        return asked.shape or (picture(asked) if declared is None else declared)
 
     def network(asked: Options) -> Network:
         return notation.network(sample(asked))
@@ -77,12 +77,14 @@ def _settled(notation: Notation, usual: Options, given: Given) -> Options:
     channels = usual.in_channels if given.in_channels is None else given.in_channels
     size = usual.image_size if given.image_size is None else given.image_size
     asked = given.in_channels is not None or given.image_size is not None
-    shape = (channels, size, size) if asked or notation.declared is None else None
+    square = (channels, size, size) if asked or notation.declared is None else None
+    shape = given.shape or square
     network = _ending(notation, shape, given.num_classes)
     out = network.output_shape
     if given.dropout is not None:
         _same_dropout(notation, network, given.dropout)
-    return Options(num_classes=out[0] if len(out) == 1 else None, in_channels=channels, image_size=size)
+    classes = out[0] if len(out) == 1 else None
+    return Options(num_classes=classes, in_channels=channels, image_size=size, shape=given.shape)
 
 
 def text_network(text: str, shape: Shape | None, classes: int | None) -> Network:

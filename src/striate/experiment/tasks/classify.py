@@ -1,12 +1,11 @@
 """One class a sample."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from torch import nn
 
 from striate.evaluate.classification import Classification, classification
 from striate.evaluate.result import Result
@@ -15,8 +14,12 @@ from striate.experiment.html import share, table
 from striate.experiment.material import Material
 from striate.experiment.network import Network, check_logits
 from striate.experiment.picture_material import PictureMaterial
-from striate.experiment.pictures import confusion_matrix, sample_file
+from striate.experiment.pictures import confusion_matrix
 from striate.experiment.recipe import Recipe
+from striate.experiment.record_material import RecordMaterial
+from striate.experiment.sample_card import sample_card
+from striate.experiment.sample_files import picture_files, sample_files
+from striate.experiment.tasks.outputs import check_outputs
 from striate.experiment.tasks.task import Pair
 from striate.training import losses
 from striate.training.engine import Objective
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from striate.experiment.history import EpochRow
     from striate.experiment.outcome import Outcome
     from striate.experiment.wiring import Wired
-
-SAMPLES = 20  # classes of which one is kept as a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,18 @@ class Classify:
     def check(self, network: Network) -> None:
         """Refuse an output that is no logit a class."""
         check_logits(self.recipe, network)
+        if isinstance(self.material, RecordMaterial):
+            check_outputs(self.recipe, network, self.material, "a logit for each class")
 
     def measure(self, pairs: Iterable[Pair]) -> Classification:
         """Accuracy and the rest, from the logits of all samples."""
         kept = [(logits.float().cpu(), labels.cpu()) for logits, labels in pairs]
         logits, labels = (torch.cat(parts) for parts in zip(*kept, strict=True))
         return classification(logits, labels, self.material.classes)
+
+    def completed(self, network: nn.Module, test: Result) -> Result:  # noqa: ARG002 - one signature
+        """Nothing is missing."""
+        return test
 
     def pictures(self, _wired: "Wired", test: Result) -> dict[str, bytes]:
         """The confusion matrix."""
@@ -89,22 +96,18 @@ class Classify:
         return f"<h2>Per class</h2>{_per_class(result)}\n<h2>Most often confused</h2>{_confused(result)}"
 
     def samples(self, _wired: "Wired") -> dict[str, bytes]:
-        """One test picture a class."""
-        if not isinstance(self.material, PictureMaterial):
-            return {}
-        test = self.material.split("test")
-        files = {}
-        for number, name in enumerate(self.material.classes[:SAMPLES]):
-            places = np.flatnonzero(test.labels.numpy() == number)
-            if len(places):
-                suffix, content = sample_file(test.images[places[0]].numpy())
-                safe = re.sub(r"[^\w.-]+", "_", name)
-                files[f"{number:02d}-{safe}.{suffix}"] = content
-        return files
+        """One test sample a class."""
+        material = self.material
+        if isinstance(material, RecordMaterial):
+            return sample_files(material)
+        return picture_files(material) if isinstance(material, PictureMaterial) else {}
 
     def card(self, wired: "Wired", outcome: "Outcome", row: "EpochRow") -> str:
         """README.md of the bundle."""
-        return model_card(wired, outcome, row)
+        if isinstance(self.material, PictureMaterial):
+            return model_card(wired, outcome, row)
+        names = self.material.classes
+        return sample_card(wired, outcome, row, does=f"Sorts samples into {len(names)} classes: {', '.join(names)}.")
 
 
 def _of_classes(test: Result) -> Classification:

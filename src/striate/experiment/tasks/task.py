@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.evaluate.result import Result
 from striate.experiment.network import Network
@@ -37,6 +37,9 @@ class Task(Protocol):
 
     def measure(self, pairs: Iterable[Pair]) -> Result:
         """How good outputs are, from all samples of a part; at least one batch."""
+
+    def completed(self, network: nn.Module, test: Result) -> Result:
+        """The result on the test part, with what only the network itself tells."""
 
     def pictures(self, wired: "Wired", test: Result) -> dict[str, bytes]:
         """Pictures of the result by file name, as PNG."""
