@@ -1,17 +1,23 @@
 """Onlookers are told everything and can harm nothing."""
 
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
 from striate.base.errors import ConfigError, NumericError, Stopped
+from striate.evaluate.classification import classification
 from striate.experiment import track
 from striate.experiment.events import Finished, Noted, Started, Stepped
 from striate.experiment.outcome import Outcome
-from striate.experiment.track import check_installed, tracked, trackers
+from striate.experiment.recipe import parse_recipe
+from striate.experiment.track import tracked, trackers
+from striate.experiment.train import start
 
 STARTED = Started("lenet5 on digits", ())
-FINISHED = Finished(mock.create_autospec(Outcome, instance=True))
+TEST = classification(torch.eye(2), torch.tensor([0, 0]), ("a", "b"))
+FINISHED = Finished(Outcome(Path("run"), "classify", 1, 1.0, 0.5, TEST, 60_000))
 STEPS = [Stepped(1, 1, batch, 4, 0.5, 100.0) for batch in (1, 2, 3, 4)]
 
 
@@ -109,11 +115,11 @@ def test_a_program_that_wants_no_more_closes_the_run_and_the_trackers():
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
-def test_a_missing_extra_is_refused_with_what_to_install(monkeypatch, tmp_path, name):
+def test_a_missing_extra_is_refused_with_what_to_install_before_anything_is_done(monkeypatch, recipe, tmp_path, name):
     monkeypatch.setattr(track, "find_spec", lambda _: None)
-    check_installed(tensorboard=False, mlflow=False)
-    assert trackers(tmp_path, tensorboard=False, mlflow=False, settings={}) == []
-    asked = {"tensorboard": False, "mlflow": False, name: True}
+    assert trackers(recipe, tmp_path) == []
+    asked = parse_recipe({**recipe.model_dump(), "data": "nowhere", "track": {name: True}})
     says = rf"track\.{name} must be installed.*\n  Fix: pip install 'striate\[track\]'"
     with pytest.raises(ConfigError, match=says):
-        trackers(tmp_path, **asked, settings={})
+        next(start(asked, run=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

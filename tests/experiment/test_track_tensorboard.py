@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 
 import pytest
@@ -9,11 +10,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from striate.base.errors import Stopped
 from striate.experiment.events import EpochEnded, Stepped
-from striate.experiment.track import tracked
-from striate.experiment.track_tensorboard import TensorBoard
+from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
 
-SETTINGS = {"model": "lenet5", "lr": "0.01"}
+
+@pytest.fixture(scope="module")
+def recipe(recipe):
+    return parse_recipe({**recipe.model_dump(), "track": {"tensorboard": True}})
 
 
 def seen(run):
@@ -22,13 +25,13 @@ def seen(run):
     return {tag: [(item.step, item.value) for item in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
-def finish(events, run):
-    for _ in tracked(events, [TensorBoard(run, SETTINGS)]):
+def finish(events):
+    for _ in events:
         pass
 
 
-def signalled(events, run):
-    for event in tracked(events, [TensorBoard(run, SETTINGS)]):
+def signalled(events):
+    for event in events:
         if isinstance(event, Stepped) and event.step == 8:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -40,12 +43,12 @@ def assert_agrees(run):
         expected = [(int(row["step"]), pytest.approx(float(row[column]), rel=1e-6)) for row in rows]
         assert curves[f"epoch/{column}"] == expected
     assert [step for step, _ in curves["update/loss"]] == list(range(1, 19))
-    assert [step for step, _ in curves["test/test_accuracy"]] == [18]
+    assert [step for step, _ in curves["test/accuracy"]] == [18]
 
 
 def test_a_run_is_seen_whole_with_its_recipe(recipe, tmp_path):
     run = tmp_path / "run"
-    finish(start(recipe, run=run), run)
+    finish(start(recipe, run=run))
     assert_agrees(run)
     found = EventAccumulator(str(run / "tensorboard"))
     found.Reload()
@@ -56,19 +59,19 @@ def test_a_run_is_seen_whole_with_its_recipe(recipe, tmp_path):
 def test_a_stopped_and_resumed_run_has_every_step_once(recipe, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Stopped):
-        signalled(start(recipe, run=run), run)
-    finish(go_on(run), run)
+        signalled(start(recipe, run=run))
+    finish(go_on(run))
     assert_agrees(run)
 
 
 def test_a_run_that_goes_back_to_its_checkpoint_has_every_step_once_and_misses_no_epoch(recipe, tmp_path):
     run = tmp_path / "run"
-    events = tracked(start(recipe, run=run), [TensorBoard(run, SETTINGS)])
+    events = start(recipe, run=run)
     for event in events:  # the checkpoint is of step 6; steps 7 to 9 are made again
         if isinstance(event, Stepped) and event.step == 9:
             break
     events.close()
-    finish(go_on(run), run)
+    finish(go_on(run))
     assert_agrees(run)
 
 
@@ -77,5 +80,6 @@ def test_an_epoch_that_was_finished_unseen_is_made_up_for(recipe, tmp_path):
     for event in start(recipe, run=run):
         if isinstance(event, EpochEnded):
             break
-    finish(go_on(run), run)
+    shutil.rmtree(run / "tensorboard")
+    finish(go_on(run))
     assert [step for step, _ in seen(run)["epoch/train_loss"]] == [6, 12, 18]

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from dataclasses import asdict, astuple, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 
@@ -191,3 +192,13 @@ def read_metrics(text: str) -> History:
     except TypeError as error:
         raise ValueError("no metrics.csv: a line of another length") from error
     return History(rows=rows, metric=metric)
+
+
+def metrics_of(folder: Path) -> History:
+    """The finished epochs that the run of a folder has written down; none where it has not begun to.
+
+    Raises:
+        ValueError: its metrics.csv is not one.
+    """
+    path = folder / "metrics.csv"
+    return read_metrics(path.read_text()) if path.exists() else History()

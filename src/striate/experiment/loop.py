@@ -20,6 +20,7 @@ from striate.experiment.history import History
 from striate.experiment.position import save_position
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.tasks.task import Pair
+from striate.experiment.throughput import Waiting, peak_memory
 from striate.experiment.wiring import Wired
 from striate.training.engine import Autocast, Division, fit
 from striate.training.processes import Agreement
@@ -45,22 +46,28 @@ def train_epochs(wired: Wired, history: History, folder: RunFolder, stop: StopRe
         if number:
             save_position(folder, wired, history)
             raise stopped(wired, history, folder, number)
-        step = wired.state.step
+        step, speeds = wired.state.step, history.speeds
         lr = wired.lr_at(history.scores)(step - 1)
         row = history.end_epoch(step=step, lr=lr, validation_loss=result.loss, validation_score=result.score)
         save_position(folder, wired, history)
-        yield EpochEnded(row=row, epochs=wired.epochs, best=history.best is row, metric=history.metric)
+        yield EpochEnded(
+            row=row,
+            epochs=wired.epochs,
+            best=history.best is row,
+            metric=history.metric,
+            speeds=speeds,
+            peak_memory=peak_memory(wired.plan.device),
+        )
 
 
 def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRequest) -> Iterator[Event]:
+    lr_at = wired.lr_at(history.scores)
     before = saved = time.monotonic()
     agreement = Agreement(wired.processes)
-    for batch, loss in _updates(wired, history):
+    for batch, loss, waited in _updates(wired, history):
         now = time.monotonic()
-        history.add_batch(loss, _samples(wired, batch), now - before)
-        if number := agreement.before(stop.number):
-            save_position(folder, wired, history)
-            raise stopped(wired, history, folder, number)
+        history.add_batch(loss, _samples(wired, batch), now - before, waited)
+        number = agreement.before(stop.number)
         if now - saved > wired.recipe.execution.checkpoint_seconds:
             save_position(folder, wired, history)
             saved = time.monotonic()
@@ -71,18 +78,24 @@ def _train_epoch(wired: Wired, history: History, folder: RunFolder, stop: StopRe
             batches=wired.steps_per_epoch,
             loss=loss,
             images_per_second=history.images_per_second,
+            lr=lr_at(wired.state.step - 1),
+            waited=history.speeds.share,
         )
+        if number:
+            save_position(folder, wired, history)
+            raise stopped(wired, history, folder, number)
         before = time.monotonic()
 
 
-def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float]]:
-    """The updates that are left of the epoch under way: number within it, from 1, and loss."""
+def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float, float]]:
+    """The updates that are left of the epoch under way: number in it, from 1, loss, seconds waited for the batch."""
     epoch = len(history.rows)
     first = wired.state.step - epoch * wired.steps_per_epoch
     processes, begun = wired.processes, epoch * wired.steps_per_epoch
+    batches = Waiting(wired.material.training(epoch, first, batch_size=wired.batch_size, rows=processes.rows))
     losses = fit(
         wired.state,
-        wired.material.training(epoch, first, batch_size=wired.batch_size, rows=processes.rows),
+        batches,
         objective=wired.objective,
         lr_at=wired.lr_at(history.scores),
         rules=wired.rules,
@@ -90,7 +103,7 @@ def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float]]:
         division=Division(processes, lambda step: _samples(wired, step - begun + 1)),
     )
     with explained(wired, epoch):
-        yield from enumerate(losses, start=first + 1)
+        yield from ((batch, loss, batches.taken()) for batch, loss in enumerate(losses, start=first + 1))
 
 
 def _samples(wired: Wired, batch: int) -> int:

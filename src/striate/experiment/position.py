@@ -161,7 +161,7 @@ def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
 
 
 def _compare(folder: RunFolder, record: dict[str, Any], wired: Wired) -> None:
-    before, after = _flat(record["recipe"]), _flat(_recipe(wired))
+    before, after = flat(record["recipe"]), flat(_recipe(wired))
     changed = [f"{key} {before.get(key)} -> {value}" for key, value in after.items() if before.get(key) != value]
     if changed:
         raise ConfigError(
@@ -189,8 +189,9 @@ def _what_changed(folder: RunFolder, wired: Wired) -> str:
     return f": {difference(before, wired.material.listing())}"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dots in the keys."""
+    entries: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+        entries |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return entries

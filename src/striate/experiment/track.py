@@ -14,8 +14,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 from striate.base.errors import ConfigError, Stopped, StriateError
 from striate.experiment.events import Event, Finished, Noted
-from striate.experiment.history import EpochRow, History, columns, read_metrics
+from striate.experiment.history import EpochRow, columns
 from striate.experiment.outcome import Outcome
+from striate.experiment.position import flat
+from striate.experiment.recipe import Recipe
+from striate.experiment.recipe_tables import Track
 
 RESTS = 20.0  # times as long as a failed try took
 NEEDED = {"tensorboard": ("tensorboard",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}  # modules of the extra
@@ -119,52 +122,37 @@ def _end(error: BaseException) -> End:
             return End("failed", f"{type(error).__name__}: {error}", 1)
 
 
-def trackers(folder: Path, *, tensorboard: bool, mlflow: bool, settings: dict[str, str]) -> list[Tracker]:
-    """What the recipe asks for.
-
-    Args:
-        folder: of the run.
-        tensorboard: write TensorBoard's files.
-        mlflow: log to MLflow.
-        settings: the recipe, key by key.
+def trackers(recipe: Recipe, folder: Path) -> list[Tracker]:
+    """What the recipe asks for, on the run of that folder.
 
     Raises:
         ConfigError: as `check_installed`.
     """
-    check_installed(tensorboard=tensorboard, mlflow=mlflow)
+    check_installed(recipe.track)
+    settings = {key: str(value) for key, value in flat(recipe.model_dump(mode="json")).items()}
     chosen: list[Tracker] = []
-    if tensorboard:
+    if recipe.track.tensorboard:
         from striate.experiment.track_tensorboard import TensorBoard
 
         chosen.append(TensorBoard(folder, settings))
-    if mlflow:
+    if recipe.track.mlflow:
         from striate.experiment.track_mlflow import MLflow
 
         chosen.append(MLflow(folder, settings))
     return chosen
 
 
-def check_installed(*, tensorboard: bool, mlflow: bool) -> None:
+def check_installed(asked: Track) -> None:
     """Refuse before any work what could not be tracked.
 
     Raises:
         ConfigError: the extra is missing.
     """
-    for name, asked in (("tensorboard", tensorboard), ("mlflow", mlflow)):
-        missing = [module for module in NEEDED[name] if asked and find_spec(module) is None]
+    for name, modules in NEEDED.items():
+        missing = [module for module in modules if getattr(asked, name) and find_spec(module) is None]
         if missing:
             fix = f"pip install 'striate[track]', or leave out track.{name}"
             raise ConfigError("recipe", f"track.{name}", "installed", got=f"no module {missing[0]}", fix=fix)
-
-
-def metrics_of(folder: Path) -> History:
-    """The finished epochs that the run has written down; none where there is no metrics.csv.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    path = folder / "metrics.csv"
-    return read_metrics(path.read_text()) if path.exists() else History()
 
 
 def epoch_figures(row: EpochRow, metric: str) -> dict[str, float]:
@@ -173,6 +161,6 @@ def epoch_figures(row: EpochRow, metric: str) -> dict[str, float]:
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
-    """The numbers that a finished run came to, by name."""
-    found = outcome.summary().items()
+    """The numbers of the test split, by name; those that are none left out."""
+    found = outcome.test.headline().items()
     return {key: float(value) for key, value in found if isinstance(value, int | float) and value == value}

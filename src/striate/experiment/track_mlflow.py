@@ -15,14 +15,15 @@ from typing import Any
 
 from striate.base.files import write_json
 from striate.experiment.events import EpochEnded, Event, Finished, Started
+from striate.experiment.history import metrics_of
 from striate.experiment.run_folder import RunFolder
-from striate.experiment.track import End, epoch_figures, figures, metrics_of
+from striate.experiment.track import End, epoch_figures, figures
 
 AT_ONCE = 100  # parameters a request, MLflow's limit
 MARK = "seconds"  # a metric that every epoch has
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a run is nobody else's business
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # training waits meanwhile: four minutes are too many
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # training waits meanwhile: four minutes are too many
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
@@ -55,7 +56,7 @@ class MLflow:
             if isinstance(event, EpochEnded) and event.peak_memory:
                 self._log({"peak_memory_gb": event.peak_memory / 1e9}, event.row.step)
             if isinstance(event, Finished):
-                self._log(figures(event.outcome), self.step)
+                self._log({f"test_{name}": value for name, value in figures(event.outcome).items()}, self.step)
                 self.client.set_terminated(self.run, "FINISHED")
 
     def end(self, end: End) -> None:

@@ -1,6 +1,6 @@
 """TensorBoard's files of a run: RUN/tensorboard, to be seen with `tensorboard --logdir RUN/tensorboard`.
 
-update/loss, update/lr   some hundred updates of every epoch
+update/loss, update/lr   some fifty updates of every epoch
 epoch/...                the columns of metrics.csv
 test/...                 what the run came to
 
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.experiment.events import EpochEnded, Event, Finished, Started, Stepped
-from striate.experiment.track import End, epoch_figures, figures, metrics_of
+from striate.experiment.history import metrics_of
+from striate.experiment.track import End, epoch_figures, figures
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-POINTS = 100  # of an epoch's updates; more would make the files large and show no more
+POINTS = 50  # of an epoch's updates; more would make the files large and show no more
 FLUSH_SECONDS = 10  # what a killed process loses at most
 
 
@@ -62,7 +63,7 @@ class TensorBoard:
                 self.writer.flush()
             case Finished(outcome):
                 step = self._catch_up()
-                self._write(step, {f"test/{key}": value for key, value in figures(outcome).items()})
+                self._write(step, {f"test/{name}": value for name, value in figures(outcome).items()})
                 self.writer.close()
 
     def end(self, _end: End) -> None:

@@ -1,6 +1,6 @@
 """Start a run, go on with one: generators of events, and the functions that drain them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from striate.data.dataset import SHOWN
 from striate.experiment.events import Event, Finished, Started
 from striate.experiment.finish import finish, outcome_of
 from striate.experiment.history import History
+from striate.experiment.live import Live
 from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
 from striate.experiment.notes import write_notes
@@ -19,6 +20,8 @@ from striate.experiment.position import align, restore_position, save_position
 from striate.experiment.progress import SilentDisplay, display
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RUNS, RunFolder, check_free, check_writable, create
+from striate.experiment.throughput import explained
+from striate.experiment.track import check_installed, tracked, trackers
 from striate.experiment.transfer import take_weights
 from striate.experiment.tuning import tuned, usual_numbers
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
@@ -65,6 +68,7 @@ def start(
     overwrite = overwrite or left == 0
     recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
     check_trainable(recipe.model)
+    check_installed(recipe.track)
     if processes.first:
         check_writable(RUNS) if run is None else check_free(run, overwrite=overwrite)
     on = machine(asked_of(recipe))
@@ -167,6 +171,7 @@ def go_on(
             yield Started(f"already finished ({done.epochs} of {recipe.epochs} epochs); nothing changed", (LONGER,))
             yield Finished(done)
             return
+        check_installed(recipe.track)
         checkpoint, damaged = processes.from_first(lambda: _newest(folder))
         location = processes.from_first(lambda: folder.data_location(recipe))
         plan = resumed(checkpoint.record.get("plan", {}), asked_of(recipe))
@@ -211,6 +216,13 @@ def _without_lost_best(history: History, folder: RunFolder) -> tuple[History, li
 
 
 def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
+    """The run, before the eyes of all who look on."""
+    looking = [Live(folder.path, wired.epochs), *trackers(wired.recipe, folder.path)] if wired.processes.first else []
+    events = explained(_events(wired, history, folder, notes), wired.plan.device)
+    yield from tracked(events, looking)
+
+
+def _events(wired: Wired, history: History, folder: RunFolder, notes: list[str]) -> Generator[Event, None, None]:
     align(wired)
     with stop_requests() as stop:
         yield Started(_headline(wired, history, folder), (*_notes(wired.material), *notes))

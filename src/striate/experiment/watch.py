@@ -15,9 +15,8 @@ from striate.base.errors import ModelFileError
 from striate.base.files import shell_name
 from striate.base.marks import shown
 from striate.experiment.events import EpochEnded, Event, Noted, Started, Stepped
-from striate.experiment.history import History
+from striate.experiment.history import History, metrics_of
 from striate.experiment.live import FILE, Process, exists
-from striate.experiment.track import metrics_of
 
 EVERY = 0.5  # seconds between two looks
 KILLED = 137  # a shell's code for a process that SIGKILL ended
