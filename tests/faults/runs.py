@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from striate.experiment.events import Finished, Stepped
+from striate.experiment.events import EpochEnded, Finished, Stepped
 from striate.training.checkpoint import newest
 
 PLAIN = {"threads": 1, "precision": "float32", "memory_format": "channels_last"}  # nothing to be tried first
@@ -17,6 +17,16 @@ PLAIN = {"threads": 1, "precision": "float32", "memory_format": "channels_last"}
 def finish(events):
     """Drain a run; its outcome."""
     return [event for event in events if isinstance(event, Finished)][-1].outcome
+
+
+def train(events):
+    """All the epochs, without the report that comes after them; the events so far."""
+    seen = []
+    for event in events:
+        seen.append(event)
+        if isinstance(event, EpochEnded) and event.row.epoch == event.epochs:
+            events.close()
+    return seen
 
 
 def stop_after(events, steps):

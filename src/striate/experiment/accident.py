@@ -32,9 +32,7 @@ def explained(wired: Wired, epoch: int) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    else:
-        return
-    raise _out_of_memory(wired, epoch)  # here nothing holds the batch's tensors any more, as the caught error did
+        raise _out_of_memory(wired, epoch) from error
 
 
 def _out_of_memory(wired: Wired, epoch: int) -> ResourceError:

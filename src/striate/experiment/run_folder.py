@@ -137,8 +137,8 @@ def check_writable(path: Path) -> None:
     Raises:
         ResourceError: no permission, a read-only disk, or a file in the way.
     """
-    nearest = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
-    with resource_errors(path, 0):
+    with resource_errors(path, 0):  # looking at what a closed folder holds is refused as well
+        nearest = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
         if not nearest.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
         if not os.access(nearest, os.W_OK | os.X_OK):
