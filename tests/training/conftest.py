@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from striate.training.processes import joined
+from striate.training.joining import joined
 
 LIMIT = 60  # seconds
 
@@ -20,7 +20,7 @@ def free_port():
 def run(place, function, folder):
     """One process: join the others as torchrun would have it, and leave the answer in a file."""
     os.environ |= {name: str(value) for name, value in place.items()}
-    with joined("cpu") as processes:
+    with joined() as processes:
         answer = function(processes)
     (folder / f"{processes.rank}.pickle").write_bytes(pickle.dumps(answer))
 

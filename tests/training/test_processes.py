@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.base.errors import ConfigError, ResourceError
-from striate.training.processes import ALONE, Processes, joined, of_environment
+from striate.base.errors import ResourceError
+from striate.training.processes import ALONE, Agreement, Processes
 
 
 @given(world=st.integers(1, 70), count=st.integers(1, 300))
@@ -26,25 +26,38 @@ def test_one_process_is_all_there_is():
     assert ALONE.first
     assert ALONE.rows(5) == slice(0, 5)
     assert ALONE.sum(rows) is rows
-    assert ALONE.gather(rows, 5) is rows
-    assert ALONE.from_first("x") == "x"
+    assert ALONE.gather(rows) is rows
+    assert ALONE.from_first(lambda: "x") == "x"
     assert ALONE.largest(3) == 3
-    with joined("cpu") as processes:
-        assert processes == ALONE
 
 
-@pytest.mark.parametrize("world", [2, 3])
-@pytest.mark.parametrize("count", [1, 5, 7, 16])
-def test_rows_come_together_in_their_order(together, world, count):
-    whole = torch.arange(count * 2).reshape(count, 2)
-    answers = together(world, lambda processes: processes.gather(whole[processes.rows(count)], count))
-    assert all(torch.equal(answer, whole) for answer in answers)
+@pytest.mark.parametrize(("world", "count"), [(2, 7), (3, 7), (3, 2), (2, 8)])
+def test_dealt_rows_come_together_in_their_order_each_once(together, world, count):
+    whole = torch.arange(count * 2, dtype=torch.bfloat16).reshape(count, 2)
+
+    def work(processes):
+        mine = [*whole[processes.dealt(count)].split(2)]  # batches of two
+        rounds = range(-(-count // (2 * world)))
+        return [processes.gather(mine[number] if number < len(mine) else None) for number in rounds]
+
+    for answer in together(world, work):
+        assert torch.equal(torch.cat(answer), whole)
+
+
+def test_labels_and_flags_come_together_too(together):
+    def work(processes):
+        return processes.gather(torch.arange(4)[processes.dealt(4)]), processes.gather(torch.tensor([True]))
+
+    for labels, flags in together(2, work):
+        assert labels.tolist() == [0, 1, 2, 3]
+        assert flags.tolist() == [True, True]
 
 
 def test_processes_add_up_agree_and_take_from_the_first(together):
     def work(processes):
         own = torch.tensor([1.0, processes.rank])
-        return processes.sum(own), own, processes.largest(15 * (processes.rank == 1)), processes.from_first(own)
+        largest = processes.largest(15 * (processes.rank == 1))
+        return processes.sum(own), own, largest, processes.from_first(lambda: own)
 
     for rank, (total, own, largest, first) in enumerate(together(3, work)):
         assert total.tolist() == [3, 3]
@@ -53,33 +66,32 @@ def test_processes_add_up_agree_and_take_from_the_first(together):
         assert first.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        {"WORLD_SIZE": "2"},
-        {"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"},
-        {"WORLD_SIZE": "two", "RANK": "0", "LOCAL_RANK": "0"},
-    ],
-)
-def test_an_environment_that_cannot_be_is_refused(monkeypatch, place):
-    for name, value in place.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=r"as torchrun sets them, got .*WORLD_SIZE="), joined("cpu"):
-        pass
+def test_only_the_first_makes_what_all_get(together):
+    def work(processes):
+        made = []
+        processes.from_first(lambda: made.append(processes.rank))
+        return made
+
+    assert together(2, work) == [[0], []]
 
 
-def test_the_place_is_read_from_the_environment(monkeypatch):
-    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
-    assert of_environment() == Processes(5, 8, 1)
+def test_all_begin_with_the_bits_of_the_first(together):
+    def work(processes):
+        tensors = [torch.full((2, 3, 4, 4), float(processes.rank)), torch.tensor(processes.rank)]
+        tensors[0] = tensors[0].to(memory_format=torch.channels_last)
+        processes.align(tensors)
+        return [int(tensor.sum()) for tensor in tensors]
+
+    assert together(2, work) == [[0, 0], [0, 0]]
 
 
-def test_more_processes_than_gpus_are_refused(monkeypatch):
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(ConfigError, match="one a process, got 0"), joined("cuda"):
-        pass
+def test_a_number_is_agreed_upon_one_call_later(together):
+    def work(processes):
+        agreement = Agreement(processes)
+        return [agreement.before(15 if (processes.rank, call) == (1, 1) else 0) for call in range(4)]
+
+    assert together(2, work) == [[0, 0, 15, 0]] * 2
+    assert Agreement(ALONE).before(15) == 15
 
 
 def test_who_waits_for_a_process_that_is_gone_is_told(together):

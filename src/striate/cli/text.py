@@ -32,7 +32,7 @@ def program() -> str:
 
 def tell(outcome: "Outcome", *, as_json: bool) -> None:
     """Print what a run came to, on stdout; of several processes the first does."""
-    from striate.training.processes import of_environment
+    from striate.training.joining import of_environment
 
     if of_environment().first:
         typer.echo(json.dumps(outcome.summary()) if as_json else summary(outcome))

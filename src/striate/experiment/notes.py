@@ -4,7 +4,7 @@ from striate.data.manifest import manifest
 from striate.data.source import whole_location
 from striate.experiment.run_folder import RunFolder, environment
 from striate.experiment.wiring import Wired
-from striate.training.processes import launch
+from striate.training.joining import launch
 
 
 def write_notes(folder: RunFolder, wired: Wired) -> None:

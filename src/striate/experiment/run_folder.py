@@ -83,10 +83,10 @@ class RunFolder:
         location = (self.read_json("data.json") or {}).get("location")
         return location if isinstance(location, str) else recipe.data
 
-    def launch(self) -> str | None:
-        """Which start of torchrun made the run; None if none did."""
-        name = (self.read_json("environment.json") or {}).get("launch")
-        return name if isinstance(name, str) else None
+    def made_by(self, launch: str) -> bool:
+        """Whether this start of torchrun made the run, with the command of this process."""
+        told = self.read_json("environment.json") or {}
+        return told.get("launch") == launch and told.get("command") == command()
 
     def write_json(self, name: str, value: object) -> None:
         """Write one of the run's JSON files."""
@@ -201,5 +201,10 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
-        "command": shlex.join(["striate", *sys.argv[1:]]),
+        "command": command(),
     }
+
+
+def command() -> str:
+    """What to type to start this process again."""
+    return shlex.join(["striate", *sys.argv[1:]])

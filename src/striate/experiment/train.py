@@ -28,8 +28,9 @@ from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
 from striate.models.own_file import is_file, read_file, whole_name
 from striate.training.checkpoint import Checkpoint, best, newest
+from striate.training.joining import check_device, joined, launch
 from striate.training.plan import machine, resumed
-from striate.training.processes import ALONE, Processes, check_device, joined, launch
+from striate.training.processes import ALONE, Processes
 from striate.training.signals import stop_requests
 
 LONGER = (
@@ -97,7 +98,7 @@ def _left_behind(run: Path | None) -> int | None:
     if started.restarts and run is None:
         fix = "name the run with --run, so that processes that are started anew find it"
         raise ConfigError("train", "--run", "given with torchrun --max-restarts", got="none", fix=fix)
-    if run is None or not started.restarted or RunFolder(run).launch() != started.name:
+    if run is None or started.name is None or not RunFolder(run).made_by(started.name):
         return None
     return len([*RunFolder(run).checkpoints.glob("step-*.json")])
 

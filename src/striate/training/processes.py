@@ -11,11 +11,6 @@ in such pairs; the last one of an odd batch stays with the pair before it.  A ba
 processes is not shared: every process takes all of it, and the mean over processes is the batch's own.
 """
 
-import os
-import signal
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +21,8 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
-from striate.base.errors import ConfigError, ResourceError
+from striate.base.errors import ResourceError
 
 PATIENCE = timedelta(
     minutes=30
@@ -36,7 +30,7 @@ PATIENCE = timedelta(
 FIRST_TELLS = timedelta(seconds=3)  # for the first process to say that it tells what went wrong
 HEAD_START = 0.5  # seconds for it to tell, before torchrun sees another one leave and ends it
 if TYPE_CHECKING:
-    from torch._C._distributed_c10d import Store
+    pass
 
 Value = TypeVar("Value")
 
@@ -196,115 +190,6 @@ class Agreement:
             self.value = torch.tensor(number)
             self.work = dist.all_reduce(self.value, op=dist.ReduceOp.MAX, async_op=True)
         return agreed
-
-
-@contextmanager
-def joined() -> Iterator[Processes]:
-    """The processes that torchrun started together with this one, joined inside the block; else this one alone.
-
-    Each takes the GPU of its number on its machine, if there is one.  An error is told by one of them: the first, or
-    where that is gone the first to notice.  The others leave quietly with its exit code, and none listens to SIGTERM
-    any more, which torchrun sends when one has left.
-
-    Raises:
-        ConfigError: the environment is not one of torchrun's.
-        ResourceError: the others do not come.
-        SystemExit: an error that another process tells.
-    """
-    processes = of_environment()
-    if processes.world == 1:
-        yield processes
-        return
-    gpu = torch.cuda.is_available() and processes.local_rank < torch.cuda.device_count()
-    if gpu:
-        torch.cuda.set_device(processes.local_rank)
-    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    with others_alive():
-        store = next(iter(rendezvous("env://")))[0]
-        dist.init_process_group(backend, store=store, rank=processes.rank, world_size=processes.world, timeout=PATIENCE)
-    try:
-        yield processes
-    except Exception as error:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if _tells(processes, store):
-            raise
-        raise SystemExit(getattr(error, "exit_code", 1)) from error
-    finally:
-        dist.destroy_process_group()
-
-
-def _tells(processes: Processes, store: "Store") -> bool:
-    """Whether it is this process that tells what went wrong."""
-    try:
-        if processes.first:
-            store.set("striate/told", "by the first")
-            return True
-        try:
-            store.wait(["striate/told"], FIRST_TELLS)
-        except RuntimeError:  # it is gone, or knows of nothing
-            return store.add("striate/tellers", 1) == 1
-    except RuntimeError:  # the store went with the first
-        return True
-    time.sleep(HEAD_START)
-    return False
-
-
-def of_environment() -> Processes:
-    """This process's place as the environment has it; alone where it has none.
-
-    Raises:
-        ConfigError: numbers that cannot be.
-    """
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    given = {name: os.environ[name] for name in names if name in os.environ}
-    if "WORLD_SIZE" not in given or given["WORLD_SIZE"] == "1":
-        return ALONE
-    try:
-        rank, world, local_rank = (int(given.get(name, "0")) for name in names)
-    except ValueError:
-        rank, world, local_rank = 0, 0, 0
-    if len(given) < len(names) or not 0 <= local_rank <= rank < world:
-        fix = "start it with torchrun --nproc-per-node N -m striate ..., or unset WORLD_SIZE for one process"
-        got = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise ConfigError("processes", "RANK, WORLD_SIZE and LOCAL_RANK", "as torchrun sets them", got=got, fix=fix)
-    return Processes(rank, world, local_rank)
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What torchrun tells of the start of this process.
-
-    Args:
-        name: tells one start of torchrun from others, and stays when it starts processes anew; None without torchrun.
-        restarts: how often it would start all processes anew when one has failed.
-        restarted: whether it has done so.
-    """
-
-    name: str | None
-    restarts: int
-    restarted: bool
-
-
-def launch() -> Launch:
-    """How this process was started."""
-    name = os.environ.get("TORCHELASTIC_RUN_ID")
-    if name == "none":  # nobody gave a name: the process of torchrun stands for it
-        name = f"{socket.gethostname()}-{os.getppid()}"
-    restarts, done = (os.environ.get(f"TORCHELASTIC_{what}", "0") for what in ("MAX_RESTARTS", "RESTART_COUNT"))
-    return Launch(name, int(restarts), done != "0")
-
-
-def check_device(processes: Processes, device: str) -> None:
-    """Refuse two processes on one GPU.
-
-    Raises:
-        ConfigError: this process has none.
-    """
-    count = torch.cuda.device_count() if device == "cuda" else 0
-    if device == "cuda" and processes.local_rank >= count:
-        fix = f"torchrun --nproc-per-node {count}, or --device cpu"
-        raise ConfigError("processes", "GPUs of this machine", "one a process", got=count, fix=fix)
 
 
 @contextmanager
