@@ -16,7 +16,8 @@ from striate.experiment.train import go_on, start
 from striate.training.checkpoint import newest
 
 NAN, INFINITY = float("nan"), float("inf")
-ALONG = r"(loss|gradient norm) at step 4 \(lr 0\.\d+\) in epoch 2 \(batch of all/\d+, all/\d+, all/\d+ and 13 more\) must be"
+SAMPLES = r"batch of all/\d+, all/\d+, all/\d+ and 13 more"
+ALONG = rf"(loss|gradient norm) at step 4 \(lr 0\.\d+\) in epoch 2 \({SAMPLES}\) must be"
 
 
 def spoilt(events, spoil):
@@ -96,7 +97,7 @@ def test_what_no_loss_shows_is_never_saved(recipe, tmp_path, part, monkeypatch):
                 if part == "running statistics":
                     next(b for name, b in state.model.named_buffers() if "running_var" in name).fill_(INFINITY)
                 elif part == "momentum":
-                    list(state.optimizer.state.values())[0]["momentum_buffer"].view(-1)[0] = NAN
+                    next(iter(state.optimizer.state.values()))["momentum_buffer"].view(-1)[0] = NAN
                 else:
                     state.average.tensors()
                     next(state.average.network.parameters()).data.view(-1)[0] = NAN
