@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from striate.data.prefetch import prefetched
 from striate.experiment.events import EpochEnded, Noted
 from striate.experiment.history import EpochRow, History, Speeds
-from striate.experiment.throughput import Waiting, bottleneck, explained, peak_memory
+from striate.experiment.throughput import Waiting, bottleneck, peak_memory, with_bottleneck
 
 BATCH = 100  # pictures
 
@@ -79,7 +79,7 @@ def test_the_bottleneck_is_said_once_after_an_epoch_long_enough_to_tell():
     def events():
         yield from (ended(1, 0.1), ended(2, 2.0), ended(3, 2.0))
 
-    told = list(explained(events(), "cpu"))
+    told = list(with_bottleneck(events(), "cpu"))
     assert [type(event) for event in told] == [EpochEnded, EpochEnded, Noted, EpochEnded]
     assert told[2].note.startswith("loader 50 pictures/s, network 500: training waits for pictures 90 % of the time")
 

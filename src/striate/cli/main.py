@@ -22,8 +22,9 @@ from striate.cli.predict import predict
 from striate.cli.resume import resume
 from striate.cli.train import train
 from striate.cli.verify import verify
+from striate.cli.watch import watch
 
-COMMANDS = (train, resume, evaluate, predict, inspect, verify)
+COMMANDS = (train, resume, watch, evaluate, predict, inspect, verify)
 
 app = typer.Typer(
     name="striate",

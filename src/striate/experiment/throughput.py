@@ -75,7 +75,7 @@ a smaller network would be faster
     )
 
 
-def explained(events: Generator[Event, None, None], device: str) -> Generator[Event, None, None]:
+def with_bottleneck(events: Generator[Event, None, None], device: str) -> Generator[Event, None, None]:
     """The same events, with a note on the bottleneck after the first epoch that is long enough to tell."""
     told = False
     with closing(events):

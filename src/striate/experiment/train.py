@@ -20,7 +20,7 @@ from striate.experiment.position import align, restore_position, save_position
 from striate.experiment.progress import SilentDisplay, display
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RUNS, RunFolder, check_free, check_writable, create
-from striate.experiment.throughput import explained
+from striate.experiment.throughput import with_bottleneck
 from striate.experiment.track import check_installed, tracked, trackers
 from striate.experiment.transfer import take_weights
 from striate.experiment.tuning import tuned, usual_numbers
@@ -219,7 +219,7 @@ def _without_lost_best(history: History, folder: RunFolder) -> tuple[History, li
 def _run(wired: Wired, history: History, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
     """The run, before the eyes of all who look on."""
     looking = [Live(folder.path, wired.epochs), *trackers(wired.recipe, folder.path)] if wired.processes.first else []
-    events = explained(_events(wired, history, folder, notes), wired.plan.device)
+    events = with_bottleneck(_events(wired, history, folder, notes), wired.plan.device)
     yield from tracked(events, looking)
 
 
