@@ -82,10 +82,7 @@ def start(
         notes = [*plan.notes, *found.notes, *_transferred(wired)]
         stem = f"{material.name}-{title(recipe.model)}"
         folder = processes.from_first(lambda: create(run, stem, overwrite=overwrite))
-        if processes.first:
-            for name, content in found.pictures.items():
-                folder.write(name, content)
-        yield from _begin(wired, folder, notes)
+        yield from _begin(wired, folder, notes, found.pictures)
 
 
 def _left_behind(run: Path | None) -> int | None:
@@ -114,11 +111,13 @@ def _transferred(wired: Wired) -> list[str]:
     return [str(taken)]
 
 
-def _begin(wired: Wired, folder: RunFolder, notes: list[str]) -> Iterator[Event]:
+def _begin(wired: Wired, folder: RunFolder, notes: list[str], pictures: dict[str, bytes]) -> Iterator[Event]:
     """Write down what the run is, and run."""
     with _held(folder, wired.processes):
         if wired.processes.first:
             write_notes(folder, wired)
+            for name, content in pictures.items():
+                folder.write(name, content)
         history = History(metric=wired.task.metric)
         save_position(folder, wired, history)  # from here on a killed run can be resumed
         yield from _run(wired, history, folder, notes)
