@@ -165,10 +165,10 @@ def test_a_validation_loss_of_nan_is_said_and_no_model_is_made(recipe, tmp_path,
     run = tmp_path / "run"
     real = loop.measured
 
-    def spoilt_measure(wired, part, stop):
-        result = real(wired, part, stop)
+    def spoilt_measure(*arguments):
+        result, number = real(*arguments)
         object.__setattr__(result, "loss", NAN)
-        return result
+        return result, number
 
     monkeypatch.setattr(loop, "measured", spoilt_measure)
     with pytest.raises(NumericError, match="nan in every one"):

@@ -127,13 +127,13 @@ def test_a_signal_during_a_save_lets_the_save_end(recipe, unbroken, tmp_path, mo
 
 
 def test_stopped_in_validation_it_begins_with_the_validation(recipe, unbroken, tmp_path, monkeypatch):
-    run, real = tmp_path / "run", loop.until_stopped
+    run, real = tmp_path / "run", loop.outputs_of
 
-    def signalled(batches, stop):
+    def signalled(*arguments):
         ask()
-        return real(batches, stop)
+        return real(*arguments)
 
-    monkeypatch.setattr(loop, "until_stopped", signalled)
+    monkeypatch.setattr(loop, "outputs_of", signalled)
     with pytest.raises(Stopped, match="at epoch 1 of 2, step 3"):
         finish(start(recipe, run=run))
     monkeypatch.undo()
@@ -146,6 +146,8 @@ def test_stopped_in_validation_it_begins_with_the_validation(recipe, unbroken, t
 def _endless(recipe, run):
     """As the command runs it, with two loader workers."""
     torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os._exit(128 + number))  # before and after the training
     try:
         for event in start(recipe, run=run):
             if isinstance(event, Stepped):
