@@ -13,7 +13,7 @@ from striate.experiment.history import History
 from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
 from striate.experiment.notes import write_notes
-from striate.experiment.opening import FROM_PROGRAM, Reading, check_trainable, opened
+from striate.experiment.opening import FROM_PROGRAM, Reading, check_fits, opened
 from striate.experiment.outcome import Outcome
 from striate.experiment.position import align, restore_position, save_position
 from striate.experiment.progress import SilentDisplay, display
@@ -64,7 +64,7 @@ def start(
         return
     overwrite = overwrite or left == 0
     recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
-    check_trainable(recipe.model)
+    check_fits(recipe)
     if processes.first:
         check_writable(RUNS) if run is None else check_free(run, overwrite=overwrite)
     on = machine(asked_of(recipe))
