@@ -51,6 +51,6 @@ def test_data_that_were_changed_since_are_refused(recipe, shapes, tmp_path):
     train(recipe.model_copy(update={"data": str(copy), "epochs": 1}), run=tmp_path / "run")
     arrays["x"][5] = 0
     np.savez(copy, **arrays)
-    with pytest.raises(DataError, match="other pictures or labels"):
+    with pytest.raises(DataError, match="other samples or labels"):
         judge(tmp_path / "run")
     assert judge(tmp_path / "run", data=str(copy)).count == 120

@@ -60,7 +60,7 @@ def _of_task(bundle: Bundle, folder: RunFolder, data: str | None, split: str) ->
     _, material = opened(recipe, folder.data_location(recipe), None, "cpu", None)
     with closing(material):
         if material.fingerprint != bundle.config.data_fingerprint:
-            raise _other_data(material.location)
+            raise _other_data(material.location, "put the data back")
         task = TASKS[recipe.task](recipe, material)
         result = task.measure((y, target) for _, y, target in outputs_of_part(bundle.model, material, split))
         return task.completed(bundle.model, result)
@@ -87,18 +87,14 @@ def _own(predictor: Predictor, folder: RunFolder) -> Dataset:
         )
     dataset = _run_data(predictor, folder)
     if dataset.fingerprint != predictor.bundle.config.data_fingerprint:
-        raise _other_data(dataset.location)
+        fix = f"put the data back, or judge the new ones with --data {dataset.location}"
+        raise _other_data(dataset.location, fix)
     return dataset
 
 
-def _other_data(location: str) -> DataError:
-    return DataError(
-        "evaluate",
-        "data",
-        "those the run was trained on",
-        got=f"other samples or labels in {location}",
-        fix=f"put the data back, or judge new pictures with --data {location}",
-    )
+def _other_data(location: str, fix: str) -> DataError:
+    got = f"other samples or labels in {location}"
+    return DataError("evaluate", "data", "those the run was trained on", got=got, fix=fix)
 
 
 def _is_own(predictor: Predictor, folder: RunFolder, data: str) -> bool:

@@ -40,7 +40,6 @@ def opened(
     Raises:
         StriateError: data that cannot be trusted, or options that do not fit them.
     """
-    check_fits(recipe)
     if _as_records(recipe, location):
         if data is not None or location == FROM_PROGRAM:
             fix, got = "save them as .npz, see docs/data-sources.md", "the program's own"
@@ -71,15 +70,6 @@ def _as_records(recipe: Recipe, location: str) -> bool:
     chosen = card(recipe.model)
     other_samples = chosen.sample is not picture and chosen.text is None
     return location in GENERATED or recipe.task not in ("classify", "reconstruct") or other_samples
-
-
-def check_trainable(name: str) -> None:
-    """Refuse an unknown network before data are read.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    card(name)
 
 
 def check_fits(recipe: Recipe) -> None:

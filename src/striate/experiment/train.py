@@ -14,7 +14,7 @@ from striate.experiment.live import Live
 from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
 from striate.experiment.notes import write_notes
-from striate.experiment.opening import FROM_PROGRAM, Reading, check_trainable, opened
+from striate.experiment.opening import FROM_PROGRAM, Reading, check_fits, opened
 from striate.experiment.outcome import Outcome
 from striate.experiment.position import align, restore_position, save_position
 from striate.experiment.progress import SilentDisplay, display
@@ -68,7 +68,7 @@ def start(
         return
     overwrite = overwrite or left == 0
     recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
-    check_trainable(recipe.model)
+    check_fits(recipe)
     check_installed(recipe.track)
     if processes.first:
         check_writable(RUNS) if run is None else check_free(run, overwrite=overwrite)
