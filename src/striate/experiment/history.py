@@ -7,6 +7,8 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from striate.base.errors import ModelFileError
+
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
@@ -198,7 +200,11 @@ def metrics_of(folder: Path) -> History:
     """The finished epochs that the run of a folder has written down; none where it has not begun to.
 
     Raises:
-        ValueError: its metrics.csv is not one.
+        ModelFileError: its metrics.csv is not one.
     """
     path = folder / "metrics.csv"
-    return read_metrics(path.read_text()) if path.exists() else History()
+    try:
+        return read_metrics(path.read_text()) if path.exists() else History()
+    except ValueError as error:
+        fix = "`striate resume` the run: with the next epoch it is written anew"
+        raise ModelFileError("run", str(path), "as the run wrote it", got=str(error), fix=fix) from error

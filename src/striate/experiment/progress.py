@@ -45,7 +45,7 @@ def epoch_line(event: EpochEnded) -> str:
         f"epoch {row.epoch:>{len(str(event.epochs))}}/{event.epochs}  loss {row.train_loss:.4f}  "
         f"validation loss {share(row.validation_loss)}  {event.metric} {share(row.validation_score)}"
         f"{' best' if event.best else '     '}  {row.images_per_second:,.0f} pictures/s  {clock(left)} left"
-        f"{f'  {event.peak_memory / 1e9:.2f} GB' if event.peak_memory else ''}"
+        f"{f'  peak {event.peak_memory / 1e9:.2f} GB' if event.peak_memory else ''}"
     )
 
 

@@ -162,6 +162,8 @@ def _read(folder: Path) -> dict[str, Any] | None:
     try:
         value = json.loads((folder / FILE).read_bytes())
         Process(**value["process"])
+        if value["position"] is not None:
+            Stepped(**value["position"])
         whole = {"state", "headline", "notes", "epochs", "position"} <= value.keys()
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
