@@ -64,9 +64,27 @@ def test_what_cannot_be_is_refused_with_the_way_out(values, message):
         parse_recipe(values)
 
 
-def test_the_rate_left_out_is_the_optimizers():
-    assert (parse_recipe({}).lr, parse_recipe({"optimizer": "adamw"}).lr) == (0.02, 0.002)
-    assert parse_recipe({"optimizer": "adamw"}).momentum is None
+def test_the_rate_is_open_until_it_is_settled_and_momentum_is_the_optimizers():
+    assert parse_recipe({}).lr is None
+    assert "lr" not in tomllib.loads(parse_recipe({}).as_toml())
+    assert (parse_recipe({}).momentum, parse_recipe({"optimizer": "adamw"}).momentum) == (0.9, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "lr"),
+    [
+        ("optimizer=adamw", None),
+        ("model=vgg11", None),
+        ("model=lenet5", 0.02),
+        ("optimizer=sgd", 0.02),
+        ("seed=1", 0.02),
+    ],
+)
+def test_another_optimizer_or_network_than_the_files_opens_the_rate_again(change, lr, tmp_path):
+    file = tmp_path / "r.toml"
+    file.write_text(parse_recipe({"lr": 0.02}).as_toml())
+    assert read_recipe(file, [parse_override(change)]).lr == lr
+    assert read_recipe(file, [parse_override(change), ("lr", 0.5)]).lr == 0.5
 
 
 def test_changes_come_after_the_file(tmp_path):

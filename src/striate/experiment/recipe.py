@@ -27,7 +27,6 @@ from striate.experiment.recipe_tables import (
 )
 
 Task = Literal["classify", "multilabel", "regress", "segment", "reconstruct"]
-DEFAULT_LR = {"sgd": 0.02, "adagrad": 0.01, "rmsprop": 0.001, "adam": 0.002, "adamw": 0.002}
 DEFAULT_MOMENTUM = {"sgd": 0.9, "rmsprop": 0.0}
 
 
@@ -41,7 +40,7 @@ class Recipe(Table):
         model: the name of a network, a text in the notation, or FILE.py:NAME.
         epochs: passes over the training split; left out, 20, and more for few pictures.
         batch_size: samples an update; left out, 64, and fewer for few pictures; "auto" tries which is fastest.
-        lr: peak learning rate; left out, the optimiser's usual; "auto" is found by a range test.
+        lr: peak learning rate; left out, the usual of optimiser and network; "auto" is found by a range test.
         optimizer: "sgd", "adagrad", "rmsprop", "adam" or "adamw".
         momentum: of sgd and rmsprop, in [0, 1); left out, 0.9 and 0.
         weight_decay: pull of weights to zero (L2; of adamw beside the gradient), biases and normalisation apart.
@@ -53,7 +52,7 @@ class Recipe(Table):
     model: str = Field(default="lenet5", pattern="^")
     epochs: int | None = Field(default=None, ge=1)
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
-    lr: Annotated[float, Field(gt=0)] | Literal["auto"] = DEFAULT_LR["sgd"]
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = None
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "sgd"
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
@@ -82,16 +81,13 @@ class Recipe(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_the_optimizer(cls, values: Any) -> Any:
+    def _momentum_of_the_optimizer(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         optimizer = values.get("optimizer", "sgd")
-        filled = dict(values)
-        if optimizer in DEFAULT_LR:
-            filled.setdefault("lr", DEFAULT_LR[optimizer])
-        if optimizer in DEFAULT_MOMENTUM and filled.get("momentum") is None:
-            filled["momentum"] = DEFAULT_MOMENTUM[optimizer]
-        return filled
+        if optimizer in DEFAULT_MOMENTUM and values.get("momentum") is None:
+            return {**values, "momentum": DEFAULT_MOMENTUM[optimizer]}
+        return values
 
     @model_validator(mode="after")
     def _no_option_without_effect(self) -> "Recipe":

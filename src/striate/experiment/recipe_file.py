@@ -9,6 +9,7 @@ from striate.base.errors import ConfigError
 from striate.experiment.recipe import Recipe, parse_recipe
 
 BELONGING = {  # key -> what a file says of its value, which means something else or nothing beside another one
+    "model": ("lr",),
     "optimizer": ("lr", "momentum", "update.nesterov", "update.alpha", "update.beta1", "update.beta2"),
     "task": (
         "loss.name",

@@ -4,6 +4,7 @@ With N training pictures:
 
     epochs          25,000 / N, but 20 to 200: a small set is looked at more often
     batch_size      the largest power of two up to N / 12, but 16 to 64: twelve updates an epoch at least
+    lr              `USUAL_LR` of the optimiser times the `lr_factor` of the network's card
     warmup_epochs   half an epoch, and of more than 20 epochs a twentieth
 
     colour photographs of many sizes    flip, crop_scale 0.25, label_smoothing 0.1
@@ -19,6 +20,7 @@ from striate.data.picture import Picture
 from striate.data.samples import Source
 from striate.experiment.recipe import Recipe
 from striate.experiment.recipe_sense import loss_of, means, value_of
+from striate.models.catalogue import card
 
 LOOKS = 25_000  # at training pictures, in a whole run on few
 LEAST_EPOCHS, MOST_EPOCHS = 20, 200
@@ -27,6 +29,8 @@ SMALLEST_BATCH, LARGEST_BATCH = 16, 64
 WARMUP = 0.5  # epochs
 RISE = 0.3  # of one cycle
 SMOOTHING = 0.1
+
+USUAL_LR = {"sgd": 0.02, "adagrad": 0.01, "rmsprop": 0.001, "adam": 0.002, "adamw": 0.002}
 
 UNCHANGED = {"augment.shift": 0, "augment.flip": False, "augment.crop_scale": 1.0, "loss.label_smoothing": 0.0}
 USUAL: dict[str, float | int | bool] = {
@@ -59,7 +63,11 @@ def settle(recipe: Recipe, count: int, changes: Mapping[str, object]) -> Recipe:
         "schedule.warmup_epochs": _warmup(recipe, epochs),
         "schedule.step_epochs": epochs / 3,
     }
-    filled = {"epochs": epochs, "batch_size": recipe.batch_size or batch_size(count)}
+    filled = {
+        "epochs": epochs,
+        "batch_size": recipe.batch_size or batch_size(count),
+        "lr": recipe.lr or usual_lr(recipe),
+    }
     return with_open_filled(recipe.model_copy(update=filled), usual)
 
 
@@ -90,6 +98,15 @@ def batch_size(count: int) -> int:
     """
     largest = 1 << max(0, (count // UPDATES).bit_length() - 1)
     return min(LARGEST_BATCH, max(SMALLEST_BATCH, largest))
+
+
+def usual_lr(recipe: Recipe) -> float:
+    """The peak learning rate of optimiser and network, to three digits: 0.02 / 10 is 0.002.
+
+    >>> usual_lr(Recipe()), usual_lr(Recipe(optimizer="adamw", model="vgg16"))
+    (0.02, 0.0001)
+    """
+    return float(f"{USUAL_LR[recipe.optimizer] * card(recipe.model).lr_factor:.3g}")
 
 
 def usual_changes(recipe: Recipe, source: Source, picture: Picture) -> dict[str, object]:

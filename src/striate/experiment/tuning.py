@@ -8,8 +8,8 @@ from itertools import count
 from striate.data.cache_folder import cache_path
 from striate.experiment.lr_picture import lr_picture
 from striate.experiment.material import Material
-from striate.experiment.recipe import DEFAULT_LR, Recipe
-from striate.experiment.settle import batch_size
+from striate.experiment.recipe import Recipe
+from striate.experiment.settle import batch_size, usual_lr
 from striate.experiment.wiring import Wired, wire
 from striate.training.batch_probe import Trainer, probe_batch_size
 from striate.training.engine import Batch, fit
@@ -36,7 +36,7 @@ class Tuned:
 
 def usual_numbers(recipe: Recipe, samples: int) -> Recipe:
     """The recipe with the usual batch size and rate in place of those that are yet to be found."""
-    usual = {"batch_size": batch_size(samples), "lr": DEFAULT_LR[recipe.optimizer]}
+    usual = {"batch_size": batch_size(samples), "lr": usual_lr(recipe)}
     return recipe.model_copy(update={name: value for name, value in usual.items() if getattr(recipe, name) == "auto"})
 
 

@@ -214,6 +214,7 @@ def _rules(recipe: Recipe) -> Rules:
 
 
 def _peak(recipe: Recipe) -> float:
+    """The largest learning rate, of a recipe with nothing left open."""
     assert isinstance(recipe.lr, float)
     return recipe.lr
 

@@ -122,6 +122,7 @@ class Card:
         task: what it is for.
         published: figures of the paper that hold, by name, such as "parameters".
         start: draws the first weights from the seed.
+        lr_factor: share of an optimiser's usual learning rate at which it learns; below 1 where that makes it diverge.
         heads: puts a network into one that is trained with it and left behind afterwards; that one calls it `network`.
         loss: from a loss of (logits, labels) to the loss of what the network gives in training; None: the same.
         settle: from its name, its usual options and what is asked to what its builder is told.
@@ -137,6 +138,7 @@ class Card:
     task: Task = "classify"
     published: Mapping[str, int | float] = field(default_factory=dict)
     start: Callable[[nn.Module, int], None] = initialise
+    lr_factor: float = 1.0
     heads: Callable[[nn.Module], nn.Module] | None = None
     loss: Callable[[Criterion], Criterion] | None = None
     settle: Callable[[str, Options, Given], Options] = settled
