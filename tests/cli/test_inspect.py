@@ -182,7 +182,7 @@ REFUSED = [
     (["lenet5", "--input", "3x32x"], "--input must be whole numbers >= 1 with x between, got '3x32x'"),
     (["lenet5", "--input", "0x32x32"], "--input must be whole numbers"),
     (["lenet5", "--input", "1x16x16"], "image_size must be >= 20 pixels, got 16"),
-    (["lenet5", "--classes", "1"], "num_classes must be >= 2, got 1"),
+    (["lenet5", "--classes", "0"], "num_classes must be >= 1, got 0"),
     (["lenet5", "--batch-size", "0"], "batch_size must be a whole number >= 1, got 0"),
     (["lenet6"], "Fix: try lenet5"),
     (["nonsense"], "Fix: choose one of these, or write a network as in: conv"),

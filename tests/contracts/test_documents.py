@@ -74,6 +74,7 @@ def test_the_recipes_page_knows_every_key_and_its_default():
         value = recipe
         for part in key.split("."):
             value = getattr(value, part)
+        value = list(value) if isinstance(value, tuple) else value
         expected = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
         expected = expected or (f'"{value}"' if isinstance(value, str) else f"{value}")
         assert value is None or f"`{expected}`" in told, key

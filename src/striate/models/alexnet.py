@@ -128,7 +128,7 @@ class AlexNet(nn.Module):
     """AlexNet with both towers in one place, as convolutions of two groups.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 64; fc6 takes what the poolings leave.
         dropout: share of the outputs of fc6 and fc7 that training drops, in [0, 1).

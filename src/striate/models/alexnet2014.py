@@ -25,7 +25,7 @@ class AlexNet2014(nn.Module):
     """AlexNet in one tower.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 63.
         dropout: share of the inputs of the first two linear layers that training drops, in [0, 1).

@@ -28,7 +28,7 @@ class AllConv(nn.Module):
     """All-CNN-C.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 9.
         dropout: share of the features that training drops behind each strided convolution, in [0, 1); of the input

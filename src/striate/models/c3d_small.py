@@ -32,7 +32,7 @@ class C3DSmall(nn.Module):
     """3-D convolutions over a clip or a volume.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square frame in pixels, >= 8.
         dropout: share of the 64 features that training drops, in [0, 1).

@@ -45,7 +45,7 @@ class GoogLeNet(nn.Module):
     """GoogLeNet without its heads.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 31.
         dropout: share of the 1024 features that training drops, in [0, 1).

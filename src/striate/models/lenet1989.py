@@ -57,7 +57,7 @@ class LeNet1989(nn.Module):
     """The zip code network.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 4; each of H1 and H2 halves it, odd ones rounded down.
 

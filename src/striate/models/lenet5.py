@@ -25,7 +25,7 @@ class LeNet5(nn.Module):
     """LeNet-5 with ReLU and max pooling.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 20; the first linear layer takes what is left.
         dropout: share of the 120 and 84 features that training drops, in [0, 1).

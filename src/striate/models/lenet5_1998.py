@@ -90,7 +90,7 @@ class LeNet5Of1998(nn.Module):
     """LeNet-5 as published.
 
     Args:
-        num_classes: how many classes, >= 2; ten get the digits' pictures as codes, others random codes.
+        num_classes: how many classes or numbers, >= 1; ten get the digits' pictures as codes, others random codes.
         in_channels: 1 for grey as published, or any other number: C1 sees them all.
         image_size: side of the square picture in pixels, >= 16; the kernels of C5 are as large as what S4 leaves.
 

@@ -167,7 +167,7 @@ class ResNet(nn.Module):
     Args:
         block: makes a block: `basic`, `bottleneck` or `bottleneck_2015`.
         blocks: how many in each of the four stages.
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 32.
 
@@ -218,7 +218,7 @@ class ResNet20(nn.Module):
     """A residual network for pictures of some 32 pixels, with shortcuts of option A.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 4.
 

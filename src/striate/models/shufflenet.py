@@ -113,7 +113,7 @@ class ShuffleNet(nn.Module):
     """ShuffleNet of the first version.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 32.
         groups: a key of `CHANNELS`.

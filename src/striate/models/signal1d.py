@@ -27,7 +27,7 @@ class M5(nn.Module):
     """Four convolutions and a linear layer over a waveform.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: channels of the signal: 1 is mono, 2 is stereo.
         image_size: samples of the signal, >= 80.
 

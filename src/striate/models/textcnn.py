@@ -32,7 +32,7 @@ class TextCNN(nn.Module):
     """Kim's network, CNN-rand.
 
     Args:
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: how many tokens there are, the padding included: 0 to in_channels - 1.
         image_size: tokens of a text, >= 5; other lengths from 5 are taken too.
         dropout: share of the 300 features that training drops, in [0, 1).

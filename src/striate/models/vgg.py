@@ -43,7 +43,7 @@ class VGG(nn.Module):
 
     Args:
         convolutions: how many in each of the five blocks.
-        num_classes: how many classes, >= 2.
+        num_classes: how many classes or numbers, >= 1.
         in_channels: 1 for grey, 3 for colour, or any other number.
         image_size: side of the square picture in pixels, >= 32.
         dropout: share of the 4096 features that training drops, twice, in [0, 1).
