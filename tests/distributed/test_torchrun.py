@@ -3,8 +3,12 @@
 import csv
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,3 +118,20 @@ def test_a_folder_that_exists_is_refused_by_one_voice_also_when_started_anew(tra
     assert code != 0
     assert err.count("run folder must be new, or a run with --overwrite") == 2  # once each time
     assert json.loads((run / "result.json").read_text())["epochs"] == 1
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_two_processes_prints_what_each_way_takes():
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "two_processes.py"
+    done = subprocess.run(
+        [sys.executable, script, "LeNet-5, batch 64", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^  (.+?) +([\d.]+) ms \(", done.stdout, re.M)
+    names = ["two processes, a thread each", "one process, two threads", "one process, one thread", "exchange alone"]
+    assert [name for name, _ in rows] == names
+    assert all(float(value) > 0 for _, value in rows)

@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 from striate.base.errors import ConfigError
 from striate.training import joining
-from striate.training.joining import Launch, _tells, _unused, check_device, joined, launch, of_environment
+from striate.training.joining import Launch, _tells, _unused, joined, launch, of_environment, own_device
 from striate.training.processes import ALONE, Processes
 
 
@@ -32,12 +32,13 @@ def test_the_place_is_read_from_the_environment(monkeypatch):
     assert of_environment() == Processes(5, 8, 1)
 
 
-def test_more_processes_than_gpus_are_refused(monkeypatch):
+def test_each_process_has_a_gpu_of_its_own_or_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    check_device(Processes(1, 2, 1), "cpu")
-    check_device(Processes(0, 2, 0), "cuda")
+    assert own_device(ALONE, "cuda") == "cuda"
+    assert own_device(Processes(1, 2, 1), "cpu") == "cpu"
+    assert own_device(Processes(0, 2, 0), "cuda") == "cuda:0"
     with pytest.raises(ConfigError, match=r"one a process, got 1\.\n.*--nproc-per-node 1"):
-        check_device(Processes(1, 2, 1), "cuda")
+        own_device(Processes(1, 2, 1), "cuda")
 
 
 def test_without_torchrun_a_process_is_alone():

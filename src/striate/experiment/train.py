@@ -28,7 +28,7 @@ from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
 from striate.models.own_file import is_file, read_file, whole_name
 from striate.training.checkpoint import Checkpoint, best, newest
-from striate.training.joining import check_device, joined, launch
+from striate.training.joining import joined, launch, own_device
 from striate.training.plan import machine, resumed
 from striate.training.processes import ALONE, Processes
 from striate.training.signals import stop_requests
@@ -73,8 +73,7 @@ def start(
     if processes.first:
         check_writable(RUNS) if run is None else check_free(run, overwrite=overwrite)
     on = machine(asked_of(recipe))
-    check_device(processes, on.device)
-    recipe, material = opened(recipe, recipe.data, data, on.device, reading)
+    recipe, material = opened(recipe, recipe.data, data, own_device(processes, on.device), reading)
     with closing(material):
         plan = processes.from_first(lambda: plan_of(usual_numbers(recipe, material.count("train")), material, on))
         found = processes.from_first(lambda: tuned(recipe, material, plan))
@@ -175,8 +174,7 @@ def go_on(
         checkpoint, damaged = processes.from_first(lambda: _newest(folder))
         location = processes.from_first(lambda: folder.data_location(recipe))
         plan = resumed(checkpoint.record.get("plan", {}), asked_of(recipe))
-        check_device(processes, plan.device)
-        recipe, material = opened(recipe, location, data, plan.device, reading)
+        recipe, material = opened(recipe, location, data, own_device(processes, plan.device), reading)
         with closing(material):
             wired = wire(recipe, material, plan, processes)
             history, notes = restore_position(folder, wired, checkpoint)

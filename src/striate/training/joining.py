@@ -154,13 +154,18 @@ def launch() -> Launch:
     return Launch(name, int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")))
 
 
-def check_device(processes: Processes, device: str) -> None:
-    """Refuse two processes on one GPU.
+def own_device(processes: Processes, device: str) -> str:
+    """Where this process's batches go: "cpu", "cuda", or among several processes the GPU that is its own, by number.
+
+    The number is needed: a thread that makes batches does not know which GPU another thread has taken.
 
     Raises:
-        ConfigError: this process has none.
+        ConfigError: there are fewer GPUs than processes.
     """
-    count = torch.cuda.device_count() if device == "cuda" else 0
-    if device == "cuda" and processes.local_rank >= count:
+    if device == "cpu" or processes.world == 1:
+        return device
+    count = torch.cuda.device_count()
+    if processes.local_rank >= count:
         fix = f"torchrun --nproc-per-node {count}, or --device cpu"
         raise ConfigError("processes", "GPUs of this machine", "one a process", got=count, fix=fix)
+    return f"{device}:{processes.local_rank}"
