@@ -31,7 +31,7 @@ def test_a_long_schedule_is_thinned_and_keeps_both_ends():
 def axes_of(monkeypatch, history, lr_at=lambda update: 0.1 * update):
     """What is drawn: losses, score, learning rate."""
     figures = []
-    monkeypatch.setattr(pictures, "_png", lambda figure: figures.append(figure) or b"")
+    monkeypatch.setattr(pictures, "png", lambda figure: figures.append(figure) or b"")
     curves(history, history.rows[-1], lr_at)
     return figures[0].axes
 
