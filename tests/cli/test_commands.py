@@ -28,7 +28,7 @@ def test_training_fills_a_run_folder_and_says_what_to_try_next(striate, photos):
     assert code == 0
     assert re.search(r"^test accuracy [01]\.\d{4} \(95 % interval .* on 8 samples it never saw$", out, re.M)
     assert re.search(
-        r"^epoch 2/2  loss \d\.\d{4}  validation loss .* pictures/s  0:00:00 left  \d+\.\d\d GB$", err, re.M
+        r"^epoch 2/2  loss \d\.\d{4}  validation loss .* pictures/s  0:00:00 left  peak \d+\.\d\d GB$", err, re.M
     )
     run = Path("runs/photos-lenet5")
     assert {path.name for path in run.iterdir()} >= {

@@ -289,7 +289,7 @@ class Track(Table):
 
     Args:
         tensorboard: write TensorBoard's files into the run folder.
-        mlflow: log to MLflow: the server of MLFLOW_TRACKING_URI, or a store of its own below runs/.
+        mlflow: log to MLflow: the server of MLFLOW_TRACKING_URI, or a store of its own beside the run's folder.
     """
 
     tensorboard: bool = False
