@@ -62,7 +62,7 @@ def test_a_killed_process_ends_all_soon_and_another_number_goes_on(trained, laun
     assert "striate resume RUN" in err
     code, _, err = launch(1, "resume", run, run=run).end()
     assert code == 0, err
-    assert "was trained by 2 processes, goes on with 1" in err
+    assert "processes 2 -> 1" in err
     assert whole.end()[0] == 0
     assert_like(run, unbroken)
 
