@@ -61,6 +61,8 @@ def test_an_unknown_recipe_key(striate, tmp_path):
 
 def test_a_learning_rate_of_minus_one(striate):
     check(striate("train", "--lr", "-1"), 2, "lr must be greater than 0")
+    check(striate("train", "--lr", "fast"), 2, "lr must be a valid number or 'auto', got fast")
+    check(striate("train", "--batch-size", "2.5"), 2, "batch_size must be a valid integer or 'auto', got 2.5")
 
 
 def test_an_unknown_network(striate):

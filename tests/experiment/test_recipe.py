@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from striate.base.errors import ConfigError
 from striate.experiment.recipe import known_keys, parse_recipe
 from striate.experiment.recipe_file import parse_override, read_recipe
+from striate.experiment.settle import settle
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -85,6 +86,24 @@ def test_another_optimizer_or_network_than_the_files_opens_the_rate_again(change
     file.write_text(parse_recipe({"lr": 0.02}).as_toml())
     assert read_recipe(file, [parse_override(change)]).lr == lr
     assert read_recipe(file, [parse_override(change), ("lr", 0.5)]).lr == 0.5
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "step", "cosine"])
+@pytest.mark.parametrize(("before", "after"), [(6, 60), (60, 6)])
+def test_other_epochs_than_the_files_stretch_the_schedule_as_if_begun_with_them(tmp_path, schedule, before, after):
+    path = tmp_path / "recipe.toml"
+    first, whole = (
+        settle(parse_recipe({"epochs": n, "schedule": {"name": schedule}}), 100, {}) for n in (before, after)
+    )
+    path.write_text(first.as_toml())
+    changed = read_recipe(path, [("epochs", after)])
+    assert settle(changed, 100, {}) == whole
+
+
+def test_a_warm_up_that_somebody_chose_stays_with_other_epochs(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("epochs = 30\n[schedule]\nwarmup_epochs = 3\n")
+    assert read_recipe(path, [("epochs", 60)]).schedule.warmup_epochs == 3
 
 
 def test_changes_come_after_the_file(tmp_path):

@@ -1,14 +1,16 @@
 """A run's own numbers can be shown to repeat, and nothing of it is touched."""
 
 import hashlib
+import os
 import shutil
+import signal
 
 import pytest
 
-from striate.base.errors import ModelFileError, NumericError
-from striate.experiment.events import Finished
+from striate.base.errors import ModelFileError, NumericError, Stopped
+from striate.experiment.events import Finished, Stepped
 from striate.experiment.recipe import parse_recipe
-from striate.experiment.train import start
+from striate.experiment.train import go_on, start
 from striate.experiment.verify import Verified, verify
 
 
@@ -37,6 +39,19 @@ def test_a_run_repeats_and_resumes_bit_for_bit_and_is_only_read(run, epochs):
     assert (found.epochs, found.steps, found.stopped_at) == (epochs, 6 * epochs, 3 * epochs + 1)
     assert found.tensors == 30  # weights, their running mean, momentum
     assert contents(run) == before
+
+
+def test_a_run_that_was_stopped_at_the_end_of_an_epoch_is_verified_as_any_other(recipe, tmp_path):
+    path = tmp_path / "run"
+    events = start(recipe, run=path)
+    while not (isinstance(event := next(events), Stepped) and event.batch == event.batches - 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)  # so that the last step is saved before its validation, and after it anew
+    with pytest.raises(Stopped):
+        next(events), next(events)
+    for _ in go_on(path):
+        pass
+    assert verified(path).epochs == 1
 
 
 def test_numbers_that_another_training_gave_are_found_out(run, tmp_path):

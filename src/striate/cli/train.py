@@ -1,5 +1,6 @@
 """`striate train`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +21,8 @@ def train(
         typer.Option(help="digits, mnist, a folder of class folders, a table, IDX files, an .npz, tar shards."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures an update.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="<int>|auto", help="Pictures an update.")] = None,
+    lr: Annotated[str | None, typer.Option(metavar="<float>|auto", help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="All random numbers follow from it.")] = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; without it a new one below runs/.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --run replace a run.")] = False,
@@ -47,8 +48,8 @@ def train(
         "model": model,
         "data": data,
         "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
+        "batch_size": _number(int, batch_size),
+        "lr": _number(float, lr),
         "seed": seed,
         "execution.engine": engine,
         "execution.device": device,
@@ -64,6 +65,14 @@ def train(
     from striate.cli.text import tell
 
     tell(outcome, as_json=as_json)
+
+
+def _number(kind: Callable[[str], float], text: str | None) -> float | str | None:
+    """The number, or the text as it is, of which the recipe says whether it will do: "auto" does."""
+    try:
+        return None if text is None else kind(text)
+    except ValueError:
+        return text
 
 
 def _split(arguments: list[str]) -> tuple[Path | None, list[Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from striate.base.errors import ConfigError
 from striate.experiment.recipe import Recipe, parse_recipe
+from striate.experiment.settle import lengths
 
 BELONGING = {  # key -> what a file says of its value, which means something else or nothing beside another one
     "model": ("lr",),
@@ -54,9 +55,20 @@ def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) ->
         if key in changes and changes[key] != _get(values, key):
             for name in belonging:
                 _drop(values, name)
+    if "epochs" in changes:
+        _drop_lengths(values)
     for key, value in changes.items():
         _set(values, key, value)
     return parse_recipe(values)
+
+
+def _drop_lengths(values: dict[str, Any]) -> None:
+    """Leave open again what followed from a file's number of epochs; what somebody chose stays."""
+    epochs = values.get("epochs")
+    if isinstance(epochs, int):
+        for key, usual in lengths(_get(values, "schedule.name") or "cosine", epochs).items():
+            if _get(values, key) == usual:
+                _drop(values, key)
 
 
 def _get(values: dict[str, Any], key: str) -> Any:

@@ -60,8 +60,7 @@ def settle(recipe: Recipe, count: int, changes: Mapping[str, object]) -> Recipe:
         **UNCHANGED,
         **changes,
         "loss.name": loss_of(recipe),
-        "schedule.warmup_epochs": _warmup(recipe, epochs),
-        "schedule.step_epochs": epochs / 3,
+        **lengths(recipe.schedule.name, epochs),
     }
     filled = {
         "epochs": epochs,
@@ -71,11 +70,10 @@ def settle(recipe: Recipe, count: int, changes: Mapping[str, object]) -> Recipe:
     return with_open_filled(recipe.model_copy(update=filled), usual)
 
 
-def _warmup(recipe: Recipe, epochs: int) -> float:
-    """In epochs: of one cycle its rise."""
-    if recipe.schedule.name == "one_cycle":
-        return RISE * epochs
-    return epochs / 20 if epochs > LEAST_EPOCHS else WARMUP
+def lengths(schedule: str, epochs: int) -> dict[str, float]:
+    """What is usual of a schedule in a run of so many epochs, in epochs: its rise, and from drop to drop."""
+    rise = RISE * epochs if schedule == "one_cycle" else epochs / 20 if epochs > LEAST_EPOCHS else WARMUP
+    return {"schedule.warmup_epochs": rise, "schedule.step_epochs": epochs / 3}
 
 
 def with_open_filled(recipe: Recipe, usual: Mapping[str, object]) -> Recipe:

@@ -22,7 +22,7 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RUNS, RunFolder, check_free, check_writable, create
 from striate.experiment.throughput import with_bottleneck
 from striate.experiment.track import check_installed, tracked, trackers
-from striate.experiment.transfer import take_weights
+from striate.experiment.transfer import transferred
 from striate.experiment.tuning import tuned, usual_numbers
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
@@ -78,7 +78,7 @@ def start(
         plan = processes.from_first(lambda: plan_of(usual_numbers(recipe, material.count("train")), material, on))
         found = processes.from_first(lambda: tuned(recipe, material, plan))
         wired = wire(found.recipe, material, plan, processes)
-        notes = [*plan.notes, *found.notes, *_transferred(wired)]
+        notes = [*plan.notes, *found.notes, *transferred(wired)]
         stem = f"{material.name}-{title(recipe.model)}"
         folder = processes.from_first(lambda: create(run, stem, overwrite=overwrite))
         yield from _begin(wired, folder, notes, found.pictures)
@@ -97,17 +97,6 @@ def _left_behind(run: Path | None) -> int | None:
     if run is None or started.name is None or not RunFolder(run).made_by(started.name):
         return None
     return len([*RunFolder(run).checkpoints.glob("step-*.json")])
-
-
-def _transferred(wired: Wired) -> list[str]:
-    """Take another run's weights, where the recipe names one, and tell what came."""
-    recipe = wired.recipe
-    if recipe.transfer.weights is None:
-        return []
-    taken = take_weights(wired.built.module, recipe.transfer.weights, recipe.model)
-    if wired.state.average is not None:
-        wired.state.average.restore(wired.state.model.state_dict())
-    return [str(taken)]
 
 
 def _begin(wired: Wired, folder: RunFolder, notes: list[str], pictures: dict[str, bytes]) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -10,6 +11,9 @@ from striate.base.errors import ConfigError
 from striate.deploy.predictor import bundle_at
 from striate.models.own_file import is_file
 from striate.training.optimisers import begins
+
+if TYPE_CHECKING:
+    from striate.experiment.wiring import Wired
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,17 @@ def take_weights(network: nn.Module, location: str, model: str) -> Taken:
     for name in fitting:
         own[name].copy_(given[name])
     return Taken(location, tuple(fitting), tuple(name for name in own if name not in fitting))
+
+
+def transferred(wired: "Wired") -> list[str]:
+    """Take another run's weights, where the recipe names one, and tell what came."""
+    recipe = wired.recipe
+    if recipe.transfer.weights is None:
+        return []
+    taken = take_weights(wired.built.module, recipe.transfer.weights, recipe.model)
+    if wired.state.average is not None:
+        wired.state.average.restore(wired.state.model.state_dict())
+    return [str(taken)]
 
 
 def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:

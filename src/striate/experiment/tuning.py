@@ -10,6 +10,7 @@ from striate.experiment.lr_picture import lr_picture
 from striate.experiment.material import Material
 from striate.experiment.recipe import Recipe
 from striate.experiment.settle import batch_size, usual_lr
+from striate.experiment.transfer import transferred
 from striate.experiment.wiring import Wired, wire
 from striate.training.batch_probe import Trainer, probe_batch_size
 from striate.training.engine import Batch, fit
@@ -71,6 +72,7 @@ def _batch_size(before: Tuned, material: Material, plan: Plan) -> Tuned:
 
 def _lr(before: Tuned, material: Material, plan: Plan) -> Tuned:
     wired = wire(usual_numbers(before.recipe, material.count("train")), material, plan)
+    transferred(wired)  # the rate is for the weights that the run begins with
     test = lr_range(wired.state, _epochs(material, wired.batch_size), _fit(wired))
     lr = float(f"{test.lr:.{DIGITS}g}")
     note = f"lr {lr:g}, half the rate at which the loss stops falling: lr_range.png"

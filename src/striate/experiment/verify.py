@@ -22,7 +22,7 @@ from striate.experiment.opening import FROM_PROGRAM
 from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.train import go_on, start
-from striate.training.checkpoint import Checkpoint, marks, newest, read_checkpoint
+from striate.training.checkpoint import Checkpoint, data_files, newest, read_checkpoint
 
 CLOCKED = ("seconds", "images_per_second")  # columns of metrics.csv that no run repeats
 NEVER = 1e9  # seconds
@@ -71,7 +71,7 @@ def verify(run: Path, epochs: int = 1) -> Iterator[Event | Verified]:
     if folder.data_location(recipe) == FROM_PROGRAM:
         fix = "verify it in the program that holds its data: train twice with one seed and compare"
         raise ConfigError("verify", "the run's data", "where a path leads", got="held by a program", fix=fix)
-    whole = [read_checkpoint(mark.with_suffix(".safetensors")) for mark in marks(folder.checkpoints)]
+    whole = [read_checkpoint(file) for file in data_files(folder.checkpoints)]
     rows = _rows(run)[:epochs]
     if not rows:
         fix = "let it finish an epoch with `striate resume`"

@@ -111,6 +111,11 @@ def marks(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("step-*") if MARK.fullmatch(path.name)), key=_step, reverse=True)
 
 
+def data_files(folder: Path) -> list[Path]:
+    """Of every checkpoint what its mark stands for, newest first."""
+    return [_data_file(mark) for mark in marks(folder)]
+
+
 def _step(path: Path) -> int:
     match = MARK.fullmatch(path.name) or DATA.fullmatch(path.name)
     assert match
