@@ -44,6 +44,8 @@ def network_of(recipe: Recipe, given: Given) -> Network:
         ConfigError: options that do not fit the data or the network.
     """
     chosen = card(recipe.model)
+    if chosen.text is not None and recipe.task == "segment":
+        given = replace(given, num_classes=None)  # a text is held to a vector of classes; here a map of them comes out
     asked = chosen.settle(title(recipe.model), chosen.usual, replace(given, dropout=recipe.regularise.dropout))
     return Network(chosen, asked, drawn(chosen, asked, recipe.seed))
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from striate.base.errors import ConfigError, DataError
+from striate.base.operations import written
 from striate.data.batches import Batch, epoch_order, whole
 from striate.data.manifest import Rows
 from striate.data.picture import Picture
@@ -23,6 +24,7 @@ from striate.experiment.material import EVALUATION_BATCH, PARTS
 from striate.experiment.recipe import Recipe
 from striate.experiment.settle import settle
 from striate.models.card import Given
+from striate.models.catalogue import card
 
 NUMBERS_AT_ONCE = 2**21  # of a batch of samples that are judged: a network makes many times as many
 MOST_TOKENS = 400  # of a text, where no size is asked for
@@ -200,6 +202,7 @@ def record_material(recipe: Recipe, location: str, device: str) -> tuple[Recipe,
     else:
         _check_size(recipe, tuple(records.inputs.shape[1:]))
         reading = measured(train, normalise=recipe.preprocess.normalise == "measured")
+    _check_axes(recipe, reading.shape)
     material = RecordMaterial(dict(zip(PARTS, (train, *others), strict=True)), reading, recipe.seed, device)
     return settle(recipe, len(train), {}), material
 
@@ -229,6 +232,20 @@ def _check_size(recipe: Recipe, shape: tuple[int, ...]) -> None:
         if value is not None and value != there:
             must, fix = f"{there}, as in the data, or left out", "only files of pictures are brought to a size"
             raise ConfigError("recipe", f"preprocess.{name}", must, got=value, fix=fix)
+
+
+def _check_axes(recipe: Recipe, shape: tuple[int, ...]) -> None:
+    """Refuse a network for other kinds of samples before it is built with sizes that mean nothing to it."""
+    chosen = card(recipe.model)
+    takes = chosen.sample(chosen.usual)
+    if chosen.text is None and chosen.digest is None and len(takes) != len(shape):
+        must, fix = f"such as {written(takes)}, which {recipe.model} takes", f"take {_for_axes(len(shape))}"
+        raise ConfigError("recipe", "samples of the data", must, got=written(shape), fix=fix)
+
+
+def _for_axes(axes: int) -> str:
+    known = {1: "textcnn for texts, and for numbers", 2: "signal1d, or", 3: "lenet5, or", 4: "c3d-small, or"}
+    return f"{known.get(axes, '')} a text such as 'flatten, linear 64, tanh, linear 1'"
 
 
 def _refuse_for_records(recipe: Recipe) -> None:

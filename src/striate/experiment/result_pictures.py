@@ -104,7 +104,8 @@ def figure_colours(count: int) -> Num[np.ndarray, "count 3"]:
     """Colours of classes: the first is dark, for it is often the background."""
     from matplotlib import colormaps
 
-    others = np.array([colormaps["tab20"](i % 20)[:3] for i in range(count)])
+    name = "tab10" if count <= 10 else "tab20"  # whose neighbours are alike
+    others = np.array([colormaps[name](i % 20)[:3] for i in range(count)])
     others[:1] = 0.15
     return others
 

@@ -1,8 +1,9 @@
 """`curve` and `curve-few`: a number y to be told from a number x.
 
-    y = sin(2 pi x) + x / 2 + noise of deviation 0.2        x uniform on [-1, 1)
+    y = sin(2 pi x) + x / 2 + noise        x uniform on [-1, 1)
 
-`curve` has 600 points.  `curve-few` has 16 to train with, few enough to be learnt by heart, and 200 and 200 to see it.
+`curve` has 600 points and noise of deviation 0.2.  `curve-few` has noise of 0.5 and 16 points to train with, few enough
+to be learnt by heart, noise and all, and 200 and 200 to see it.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float64
 from striate.data.generated.draws import Chance
 from striate.data.record_set import Records, all_rows
 
-NOISE = 0.2
+NOISE, LOUD = 0.2, 0.5
 FEW, OTHERS = 16, 200
 
 
@@ -23,7 +24,7 @@ def truth(x: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
 def curve() -> Records:
     """600 points."""
     count = 600
-    return _points("curve", 1, all_rows(count), count)
+    return _points("curve", Chance(1, count), NOISE, all_rows(count))
 
 
 def curve_few() -> Records:
@@ -32,13 +33,12 @@ def curve_few() -> Records:
     rows = np.arange(ends[-1], dtype=np.int64)
     names = ("train", "validation", "test")
     parts = {name: rows[ends[i] : ends[i + 1]] for i, name in enumerate(names)}
-    return _points("curve-few", 2, parts, int(ends[-1]))
+    return _points("curve-few", Chance(2, int(ends[-1])), LOUD, parts)
 
 
-def _points(name: str, number: int, parts: dict[str, np.ndarray], count: int) -> Records:
-    chance = Chance(number, count)
+def _points(name: str, chance: Chance, noise: float, parts: dict[str, np.ndarray]) -> Records:
     x = chance.uniform(-1, 1)
-    y = truth(x[:, 0])[:, None] + chance.normal(NOISE)
+    y = truth(x[:, 0])[:, None] + chance.normal(noise)
     return Records(
         name=name,
         location=name,

@@ -1,7 +1,7 @@
 """`shape-masks`, `shape-labels` and `clips`: pictures of figures, each with what is to be learnt of it.
 
     shape-masks    480 colour pictures of 48x48 pixels with a disc, a square and a triangle, or some of them, and masks
-    shape-labels   900 grey pictures of 32x32 pixels and which of five figures each shows
+    shape-labels   4,000 grey pictures of 32x32 pixels and which of five figures each shows
     clips          360 grey clips of 16 frames of 32x32 pixels: a figure that moves, grows or shrinks; its motion is
                    the class, so that no frame tells it
 
@@ -46,8 +46,8 @@ def shape_masks() -> Records:
 
 
 def shape_labels() -> Records:
-    """(900, 1, 32, 32) uint8 and five labels."""
-    count, size = 900, 32
+    """(4000, 1, 32, 32) uint8 and five labels."""
+    count, size = 4000, 32
     chance = Chance(5, count)
     image = chance.uniform(10, 70)[:, :, None] * np.ones((1, size, size))
     shown = np.zeros((count, len(FIGURES)), dtype=np.float32)

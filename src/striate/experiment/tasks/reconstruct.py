@@ -1,6 +1,6 @@
 """The sample itself, through a narrow place; the features there are clustered and held against classes if there are."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ class GiveBack:
             return test
         return replace(_of_samples(test), clusters=self._clusters(encode))
 
-    def _clusters(self, encode: nn.Module) -> Clustering:
+    def _clusters(self, encode: Callable[[Tensor], Tensor]) -> Clustering:
         assert isinstance(self.material, PictureMaterial)
         split, features = self.material.split("test"), []
         with torch.inference_mode():
