@@ -32,7 +32,7 @@ PICTURES = {  # of each recipe, beside curves.png
 REACHED = {  # score after all epochs
     "curve": 0.86,
     "curve-by-heart": 0.5,
-    "shape-labels": 0.7,
+    "shape-labels": 0.65,
     "shape-masks": 0.78,
     "digits-back": 0.9,
     "vibrations": 0.88,
