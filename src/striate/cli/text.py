@@ -42,15 +42,17 @@ def summary(outcome: "Outcome") -> str:
     """What `striate train` ends with: how good it is, and what to try next."""
     run, test = shell_name(outcome.path), outcome.test
     sample = next(iter(sorted((outcome.path / "samples").glob("*.png"))), None)
-    picture = shell_name(sample) if sample else "PICTURE.png"
     own = f" --model {shlex.quote(outcome.own_file)}" if outcome.own_file else ""
+    predict = ""  # the command says classes of pictures
+    if outcome.task == "classify" and sample:
+        predict = f"  {program()} predict {run} {shell_name(sample)}{own}\n"
     return (
         f"test {test.told()} on {test.count:,} samples it never saw\n"
         f"validation {test.metric} {outcome.validation_score:.4f}, {outcome.parameters:,} parameters, "
         f"{outcome.epochs} epochs in {outcome.train_seconds:.1f} s\n"
         f"report: {outcome.path / 'report.html'}\n\n"
         f"Next:\n"
-        f"  {program()} predict {run} {picture}{own}\n"
+        f"{predict}"
         f"  {program()} evaluate {run}{own}\n"
         f"  {program()} train {shell_name(outcome.path / 'recipe.toml')} epochs={2 * outcome.epochs}"
     )
