@@ -51,6 +51,21 @@ def test_training_fills_a_run_folder_and_says_what_to_try_next(striate, photos):
     assert digests(photos) == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--data", "curve", "task=regress", "--model", "linear 1"],
+        ["--data", "vibrations", "--model", "flatten, linear 4"],  # classes, but of no pictures
+    ],
+)
+def test_what_to_try_next_works_for_samples_that_are_no_pictures_too(striate, arguments):
+    code, out, _ = striate("train", *arguments, "--epochs", 1)
+    assert code == 0
+    commands = [shlex.split(line)[1:] for line in out.split("Next:\n")[1].splitlines()]
+    assert [name for name, *_ in commands] == ["evaluate", "train"]
+    assert striate(*commands[0])[0] == 0
+
+
 def test_the_next_commands_work_where_the_shell_does_not_know_striate(photos, tmp_path):
     """As after `make train`, with .venv/bin not on the path."""
     program = Path(sys.executable).parent / "striate"

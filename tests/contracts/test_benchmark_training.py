@@ -30,6 +30,7 @@ def benchmark(monkeypatch):
     return importlib.import_module
 
 
+@pytest.mark.slow
 def test_the_training_benchmark_prints_ratio_share_of_the_peak_and_whether_it_is_what_was_to_be_shown():
     command = [sys.executable, str(BENCHMARKS / "training.py"), "resnet-20", "--rounds", "1", "--batch", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -69,6 +70,7 @@ def stripes(count: int) -> Split:
     return Split(Held(images), labels, tuple(map(str, range(count))))
 
 
+@pytest.mark.slow
 def test_in_the_same_arithmetic_equal_accuracy_is_equal_to_the_last_picture(benchmark):
     module = benchmark("equal_accuracy")
     task = module.Task("resnet18", stripes(96), stripes(50), epochs=2, seed=3)
@@ -77,6 +79,7 @@ def test_in_the_same_arithmetic_equal_accuracy_is_equal_to_the_last_picture(benc
     assert "difference +0.0000" in said
 
 
+@pytest.mark.slow
 def test_the_example_of_mnist_stops_with_the_first_epoch_that_is_good_enough(benchmark, idx_folder):
     module = benchmark("time_to_accuracy")
     run = module.example(idx_folder, seed=1, accuracy=0.0)

@@ -29,6 +29,11 @@ FILE = """
             noise = torch.randn_like(x) if self.training else 0  # torch's own generator
             return self.last(self.body(x + 0.1 * noise))
 
+    class Masked(Net):
+        def __init__(self, num_classes, image_size):
+            super().__init__(num_classes, image_size)
+            self.register_buffer("mask", torch.full((4, 4), float("-inf")).triu(1))
+
     ready = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 5))
 """
 
@@ -211,3 +216,14 @@ def test_a_fault_of_the_text_shows_the_place_in_the_recipes_own_lines(tmp_path):
     (tmp_path / "recipe.toml").write_text('model = """\nconv 4 5x5,\nrleu, flatten, linear 10"""\nepochs = 1\n')
     with pytest.raises(NotationError, match=r"line 2, column 1: .*\n    rleu, flatten, linear 10\n    \^\n"):
         train(read_recipe(tmp_path / "recipe.toml"), run=tmp_path / "run")
+
+
+@pytest.mark.usefixtures("own")
+def test_infinities_that_a_network_is_made_with_are_no_fault(recipe, tmp_path):
+    events = start(of(recipe, "net.py:Masked", update={"ema_decay": 0.9}), run=tmp_path / "run")
+    stop_after(events, 9)
+    assert any(isinstance(event, Finished) for event in go_on(tmp_path / "run"))
+    saved = weights(tmp_path / "run")
+    masks = [saved[name] for name in saved if name.endswith("mask")]
+    assert len(masks) == 2  # the running mean's too
+    assert all(torch.equal(mask, torch.full((4, 4), float("-inf")).triu(1)) for mask in masks)

@@ -121,6 +121,7 @@ def test_a_failed_run_ends_with_its_error_and_its_code(recipe, tmp_path):
     assert "NumericError: " in end.message
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_known_for_one(recipe, tmp_path):
     (tmp_path / "recipe.toml").write_text(recipe.as_toml())
     run = tmp_path / "run"

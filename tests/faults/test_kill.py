@@ -72,7 +72,7 @@ def _save_on_and_on(folder, first, begun):
         save_checkpoint(folder, make(step), best_step=best_of(step))
 
 
-@pytest.mark.parametrize("disk", ["fast", "slow"])
+@pytest.mark.parametrize("disk", ["fast", pytest.param("slow", marks=pytest.mark.slow)])
 def test_killed_at_fifty_random_moments_while_saving_it_keeps_the_newest_and_the_best(tmp_path, disk, monkeypatch):
     moments, begun, step = random.Random(0), FORK.RawValue("l", 0), 1
     save_checkpoint(tmp_path, make(1), best_step=None)

@@ -33,7 +33,7 @@ def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
     state, best = wired.state, history.best
     tensors = _network_tensors(state)
     tensors |= {OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(state.optimizer).items()}
-    _refuse_non_finite(tensors, state.step)
+    _refuse_non_finite(tensors, state.step, wired.masks)
     checkpoint = Checkpoint(step=state.step, tensors=tensors, record=_record(wired, history))
     try:
         save_checkpoint(folder.checkpoints, checkpoint, best_step=best.step if best else None)
@@ -57,10 +57,11 @@ def align(wired: Wired) -> None:
     wired.processes.align(_network_tensors(wired.state).values())
 
 
-def _refuse_non_finite(tensors: dict[str, Tensor], step: int) -> None:
-    """A checkpoint that is to rescue a run must hold numbers."""
+def _refuse_non_finite(tensors: dict[str, Tensor], step: int, masks: frozenset[str]) -> None:
+    """A checkpoint that is to rescue a run must hold numbers; infinity only where the network was made with it."""
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        mask = name.removeprefix(MODEL).removeprefix(AVERAGE) in masks
+        if tensor.isnan().any() if mask else not tensor.isfinite().all():
             raise NumericError(
                 "training",
                 f"{name.removeprefix(MODEL)} after step {step}",

@@ -48,6 +48,7 @@ class Wired:
         epochs: passes over the training split, at most.
         steps_per_epoch: updates in an epoch, the last partial batch included.
         processes: that train together.
+        masks: names of the network's buffers that are made with infinities.
     """
 
     recipe: Recipe
@@ -63,6 +64,7 @@ class Wired:
     epochs: int
     steps_per_epoch: int
     processes: Processes = ALONE
+    masks: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -175,6 +177,7 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
         epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch,
         processes=processes,
+        masks=frozenset(name for name, buffer in model.named_buffers() if buffer.isinf().any()),
     )
 
 

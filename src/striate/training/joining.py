@@ -127,7 +127,7 @@ def of_environment() -> Processes:
     except ValueError:
         rank, world, local_rank = 0, 0, 0
     if len(given) < len(names) or not 0 <= local_rank <= rank < world:
-        fix = "start it with torchrun --nproc-per-node N -m striate ..., or unset WORLD_SIZE for one process"
+        fix = "start it with torchrun --nproc-per-node N -m -- striate ..., or unset WORLD_SIZE for one process"
         got = ", ".join(f"{name}={value}" for name, value in given.items())
         raise ConfigError("processes", "RANK, WORLD_SIZE and LOCAL_RANK", "as torchrun sets them", got=got, fix=fix)
     return Processes(rank, world, local_rank)

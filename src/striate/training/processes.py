@@ -1,6 +1,6 @@
 """Several processes that train one network, each on its own rows of every batch.
 
-    torchrun --nproc-per-node N -m striate train ...
+    torchrun --nproc-per-node N -m -- striate train ...
 
 starts N processes alike on this machine, or on each of several, and tells each its place by the environment: RANK of
 WORLD_SIZE, LOCAL_RANK on its machine.  What they say to each other goes through torch.distributed: gloo between CPUs,
