@@ -227,3 +227,16 @@ def test_infinities_that_a_network_is_made_with_are_no_fault(recipe, tmp_path):
     masks = [saved[name] for name in saved if name.endswith("mask")]
     assert len(masks) == 2  # the running mean's too
     assert all(torch.equal(mask, torch.full((4, 4), float("-inf")).triu(1)) for mask in masks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fix"),
+    [
+        ({"batch_size": 16, "update": {"accumulate": 16}}, "lower update.accumulate"),
+        ({"batch_size": 43}, "take another batch_size: 87 samples leave 1 for the last batch"),
+    ],
+)
+def test_a_single_sample_before_batch_normalisation_is_refused_with_the_way_out(recipe, tmp_path, changes, fix):
+    events = start(of(recipe, "flatten, linear 8, batchnorm, relu, linear 3", **changes), run=tmp_path / "run")
+    with pytest.raises(ConfigError, match=f"of two samples or more, got a single one in epoch 1[^F]*Fix: {fix}"):
+        trained(events)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from striate.base.errors import NumericError, ResourceError
+from striate.base.errors import ConfigError, NumericError, ResourceError
 from striate.base.memory import is_out_of_memory
 from striate.data.batches import epoch_samples
 from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.wiring import Wired
 
 SHOWN = 3  # pictures
+SINGLE = "Expected more than 1 value per channel when training"  # torch's words
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def explained(wired: Wired, epoch: int) -> Iterator[None]:
     Raises:
         NumericError: with epoch and pictures.
         ResourceError: memory ran out, with the batch size to try.
+        ConfigError: batch normalisation got a single number of each channel, which has no variance.
     """
     try:
         yield
@@ -33,6 +35,25 @@ def explained(wired: Wired, epoch: int) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise _out_of_memory(wired, epoch) from error
+    except ValueError as error:
+        if SINGLE not in str(error):
+            raise
+        raise _single(wired, epoch) from error
+
+
+def _single(wired: Wired, epoch: int) -> ConfigError:
+    rest = wired.material.count("train") % wired.batch_size
+    if wired.recipe.update.accumulate > 1:
+        fix = "lower update.accumulate, or take a larger batch_size"
+    else:
+        fix = f"take another batch_size: {wired.material.count('train')} samples leave {rest} for the last batch"
+    return ConfigError(
+        "training",
+        "a batch, or a piece of one, before batch normalisation",
+        "of two samples or more",
+        got=f"a single one in epoch {epoch + 1} at step {wired.state.step}",
+        fix=fix,
+    )
 
 
 def _out_of_memory(wired: Wired, epoch: int) -> ResourceError:
