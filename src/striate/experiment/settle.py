@@ -102,7 +102,7 @@ def usual_lr(recipe: Recipe) -> float:
     """The peak learning rate of optimiser and network, to three digits: 0.02 / 10 is 0.002.
 
     >>> usual_lr(Recipe()), usual_lr(Recipe(optimizer="adamw", model="vgg16"))
-    (0.02, 0.0001)
+    (0.02, 0.0002)
     """
     return float(f"{USUAL_LR[recipe.optimizer] * card(recipe.model).lr_factor:.3g}")
 

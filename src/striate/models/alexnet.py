@@ -276,4 +276,5 @@ ALEXNET = Card(
     "and starts larger since pixels come normalised",
     published={"parameters": 60_965_224},
     start=start,
+    lr_factor=0.02,  # its biases of one let wide layers swing
 )

@@ -83,4 +83,5 @@ ALEXNET_2014 = Card(
     source="Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997",
     faithful="layers, names and parameters as in torchvision; conv4 has 256 kernels, where the paper's note says 384",
     published={"parameters": 61_100_840},
+    lr_factor=0.05,  # as nothing is normalised
 )

@@ -122,7 +122,7 @@ class Card:
         task: what it is for.
         published: figures of the paper that hold, by name, such as "parameters".
         start: draws the first weights from the seed.
-        lr_factor: share of an optimiser's usual learning rate at which it learns; below 1 where that makes it diverge.
+        lr_factor: what the usual learning rate of an optimiser is to be multiplied by, > 0.
         heads: puts a network into one that is trained with it and left behind afterwards; that one calls it `network`.
         loss: from a loss of (logits, labels) to the loss of what the network gives in training; None: the same.
         settle: from its name, its usual options and what is asked to what its builder is told.

@@ -107,6 +107,7 @@ def _card(convolutions: Sequence[int], *, parameters: int, macs: int) -> Card:
         source="Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition",
         faithful="layers as published; other sizes than 224 are pooled to 7x7; He's first weights",
         published={"parameters": parameters, "macs": macs},
+        lr_factor=0.1,  # as nothing is normalised
     )
 
 
