@@ -113,6 +113,18 @@ def test_changes_come_after_the_file(tmp_path):
     assert (recipe.epochs, recipe.augment.shift, recipe.augment.flip) == (5, 4, True)
 
 
+@pytest.mark.parametrize("change", [("model", "vgg16"), ("optimizer", "adamw")])
+def test_a_rate_that_somebody_chose_stays_where_the_usual_one_is_settled_anew(tmp_path, change):
+    file = tmp_path / "r.toml"
+    for lr, after in ((0.05, 0.05), (0.02, None)):
+        file.write_text(f'lr = {lr}\nmodel = "lenet5"\n')
+        assert read_recipe(file, [change]).lr == after
+
+
+def test_one_name_needs_no_list():
+    assert parse_recipe({"transfer": {"freeze": "features"}}).transfer.freeze == ("features",)
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "a readable file"), ("epochs = = 3", "must be TOML"), (b"\xff\xfe", "must be TOML")]
 )

@@ -2,16 +2,17 @@
 
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from striate.base.errors import ConfigError
 from striate.experiment.recipe import Recipe, parse_recipe
-from striate.experiment.settle import lengths
+from striate.experiment.settle import lengths, usual_lr
+from striate.models.own_file import is_file
 
 BELONGING = {  # key -> what a file says of its value, which means something else or nothing beside another one
-    "model": ("lr",),
-    "optimizer": ("lr", "momentum", "update.nesterov", "update.alpha", "update.beta1", "update.beta2"),
+    "optimizer": ("momentum", "update.nesterov", "update.alpha", "update.beta1", "update.beta2"),
     "task": (
         "loss.name",
         "loss.label_smoothing",
@@ -55,11 +56,23 @@ def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) ->
         if key in changes and changes[key] != _get(values, key):
             for name in belonging:
                 _drop(values, name)
+    if {"model", "optimizer"} & changes.keys():
+        _drop_usual_lr(values)
     if "epochs" in changes:
         _drop_lengths(values)
     for key, value in changes.items():
         _set(values, key, value)
     return parse_recipe(values)
+
+
+def _drop_usual_lr(values: dict[str, Any]) -> None:
+    """Leave open again the rate that followed from a file's network and optimiser; one that somebody chose stays."""
+    known = {key: values[key] for key in ("model", "optimizer") if key in values}
+    if is_file(str(known.get("model"))):
+        del known["model"]  # it has no factor of its own, and is not run to be replaced
+    with suppress(ConfigError):  # what is wrong there may be what is replaced
+        if values.get("lr") == usual_lr(parse_recipe(known)):
+            _drop(values, "lr")
 
 
 def _drop_lengths(values: dict[str, Any]) -> None:

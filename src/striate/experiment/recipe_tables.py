@@ -26,7 +26,8 @@ def _numbers(value: Any) -> Any:
 
 
 def _list(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    """TOML has lists, and one name needs none."""
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
 
 
 def _number(value: Any) -> Any:

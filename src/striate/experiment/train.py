@@ -117,8 +117,13 @@ def _held(folder: RunFolder, processes: Processes) -> AbstractContextManager[Non
 
 
 def _whole(recipe: Recipe) -> Recipe:
-    """The recipe with the whole path of the user's file, if it names one: the run is resumed from any folder."""
-    return recipe.model_copy(update={"model": whole_name(recipe.model)}) if is_file(recipe.model) else recipe
+    """The recipe with whole paths of the user's file and of other weights: the run is gone on with from any folder."""
+    if is_file(recipe.model):
+        recipe = recipe.model_copy(update={"model": whole_name(recipe.model)})
+    if recipe.transfer.weights is None:
+        return recipe
+    weights = str(Path(recipe.transfer.weights).resolve())
+    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"weights": weights})})
 
 
 def _same_file(folder: RunFolder, recipe: Recipe) -> None:
