@@ -11,6 +11,7 @@ from striate.experiment.recipe import Recipe, parse_recipe
 from striate.experiment.settle import lengths, usual_lr
 from striate.models.own_file import is_file
 
+RATED = ("model", "optimizer")  # what the usual learning rate follows from
 BELONGING = {  # key -> what a file says of its value, which means something else or nothing beside another one
     "optimizer": ("momentum", "update.nesterov", "update.alpha", "update.beta1", "update.beta2"),
     "task": (
@@ -56,7 +57,7 @@ def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) ->
         if key in changes and changes[key] != _get(values, key):
             for name in belonging:
                 _drop(values, name)
-    if {"model", "optimizer"} & changes.keys():
+    if any(key in changes and changes[key] != _get(values, key) for key in RATED):
         _drop_usual_lr(values)
     if "epochs" in changes:
         _drop_lengths(values)
@@ -67,7 +68,7 @@ def read_recipe(path: Path | None, overrides: Iterable[tuple[str, Any]] = ()) ->
 
 def _drop_usual_lr(values: dict[str, Any]) -> None:
     """Leave open again the rate that followed from a file's network and optimiser; one that somebody chose stays."""
-    known = {key: values[key] for key in ("model", "optimizer") if key in values}
+    known: dict[str, Any] = {key: values[key] for key in RATED if key in values}
     if is_file(str(known.get("model"))):
         del known["model"]  # it has no factor of its own, and is not run to be replaced
     with suppress(ConfigError):  # what is wrong there may be what is replaced
