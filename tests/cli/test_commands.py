@@ -61,7 +61,9 @@ def test_training_fills_a_run_folder_and_says_what_to_try_next(striate, photos):
 def test_what_to_try_next_works_for_samples_that_are_no_pictures_too(striate, arguments):
     code, out, _ = striate("train", *arguments, "--epochs", 1)
     assert code == 0
-    commands = [shlex.split(line)[1:] for line in out.split("Next:\n")[1].splitlines()]
+    in_python, *lines = out.split("Next:\n")[1].splitlines()
+    assert "striate.load(" in in_python
+    commands = [shlex.split(line)[1:] for line in lines]
     assert [name for name, *_ in commands] == ["evaluate", "train"]
     assert striate(*commands[0])[0] == 0
 
@@ -216,10 +218,22 @@ def test_a_signal_while_nothing_is_trained_ends_with_its_code_too(number, code, 
     fifo = tmp_path / "recipe.toml"
     os.mkfifo(fifo)  # the command waits for somebody to write
     child = process("train", fifo, cwd=tmp_path)
-    time.sleep(2)
+    writer = opened_by_a_reader(fifo)
+    time.sleep(0.2)
     child.send_signal(number)
     _, err = child.communicate(timeout=60)
+    os.close(writer)
     assert (child.returncode, err) == (code, f"stopped by {signal.Signals(number).name}; nothing was lost\n")
+
+
+def opened_by_a_reader(fifo):
+    """The writing end, once somebody reads."""
+    for _ in range(600):
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError
 
 
 def test_a_full_disk_ends_with_6_and_what_was_saved_stays(photos, tmp_path):

@@ -23,6 +23,7 @@ def rows(printed: str) -> dict[str, tuple[float, float]]:
     return {row["name"]: (float(row["rate"].replace(",", "")), float(row["ratio"])) for row in found if row}
 
 
+@pytest.mark.slow
 def test_the_lenet5_benchmark_prints_how_many_times_the_example_s_speed_each_has(idx_folder):
     script = str(BENCHMARKS / "lenet5_mnist.py")
     options = ["--pictures", "640", "--rounds", "1", "--batch-sizes", "64"]

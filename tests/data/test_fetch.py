@@ -322,7 +322,7 @@ def test_too_little_space_is_told_before_the_download(serve, folder, only_large,
     mirror = serve()
     usage = shutil.disk_usage(folder)._replace(free=9_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(ResourceError, match=r"enough for .*part \(9\.9 MB\), .*\n  Fix: free some space, or set STRI"):
+    with pytest.raises(ResourceError, match=r"needs 9\.9 MB, 9\.0 MB free\)\.\n  Fix: free some space, or set"):
         fetch("mnist", mirrors=[mirror.url])
     assert not list(folder.glob("*.part"))
 
