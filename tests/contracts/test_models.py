@@ -45,7 +45,7 @@ SMALLEST = {
 BATCH, STEPS = 8, 4
 SHARE = 0.002  # of the loss that a step of descent is to take away, if the loss were straight
 # Deeper relatives of networks that are always trained.
-HEAVY = {"vgg11", "vgg13", "vgg16", "vgg19", "resnet34", "resnet50", "resnet50-2015", "googlenet-bn"}
+HEAVY = {"vgg11", "vgg13", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50", "resnet50-2015", "googlenet-bn"}
 walks = pytest.mark.parametrize("name", MODELS)
 trains = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in MODELS]
