@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from striate.models.catalogue import build
 from striate.training.engine import Batch, Objective, TrainState, fit
 from striate.training.optimisers import Settings, sgd
-from striate.training.plan import make_plan
+from striate.training.plan import Asked, machine
 
 SETTINGS = Settings(lr=0.01, momentum=0.9)
 WARM = 50  # steps of each that are not counted
@@ -92,7 +92,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     asked = arguments()
-    make_plan("cpu", 0)
+    machine(Asked(device="cpu"))
     print(f"LeNet-5, batch size {asked.batch_size}, {asked.steps} steps of each, torch on {torch.get_num_threads()}")
     print(f"threads, load before the start: {os.getloadavg()[0]:.1f}", flush=True)
     found = measure(asked.steps, asked.batch_size)

@@ -80,9 +80,9 @@ def refuse_senseless(recipe: "Recipe") -> None:
     if loss_of(recipe) not in LOSSES[recipe.task]:
         must, fix = " or ".join(LOSSES[recipe.task]), "leave loss.name out: the task has its own"
         raise ConfigError("recipe", f"loss.name of task {recipe.task}", must, got=recipe.loss.name, fix=fix)
-    for key, means, needs in RULES:
+    for key, rule, needs in RULES:
         value = value_of(recipe, key)
-        if value == _default_of(recipe, key) or means(recipe):
+        if value == _default_of(recipe, key) or rule(recipe):
             continue
         fix = f"remove {key}; it goes with {needs}"
         must = "left out where it means nothing"

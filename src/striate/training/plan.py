@@ -312,8 +312,3 @@ def resumed(told: Mapping[str, Any], asked: Asked) -> Plan:
         return plan
     reason = f"the run began on {began.device}"
     return replace(plan, precision="float32", reason=reason, trials=()) if here.device == "cpu" else plan
-
-
-def make_plan(device: str, threads: int) -> Plan:
-    """The usual plan of a CPU, whatever is trained."""
-    return _planned(machine(Asked(device=device, threads=threads)), Form("float32", "channels_last"), "usual")

@@ -4,9 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
 from striate.evaluate.classification import Classification, classification
 from striate.evaluate.result import Result
 from striate.experiment.card import model_card
@@ -19,8 +16,8 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.record_material import RecordMaterial
 from striate.experiment.sample_card import sample_card
 from striate.experiment.sample_files import picture_files, sample_files
-from striate.experiment.tasks.outputs import check_outputs
-from striate.experiment.tasks.task import Pair
+from striate.experiment.tasks.outputs import all_at_once, check_outputs
+from striate.experiment.tasks.task import Pair, Task
 from striate.training import losses
 from striate.training.engine import Objective
 
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Classify:
+class Classify(Task):
     """One class a sample.
 
     Args:
@@ -69,13 +66,8 @@ class Classify:
 
     def measure(self, pairs: Iterable[Pair]) -> Classification:
         """Accuracy and the rest, from the logits of all samples."""
-        kept = [(logits.float().cpu(), labels.cpu()) for logits, labels in pairs]
-        logits, labels = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        logits, labels = all_at_once(pairs)
         return classification(logits, labels, self.material.classes)
-
-    def completed(self, network: nn.Module, test: Result) -> Result:  # noqa: ARG002 - one signature
-        """Nothing is missing."""
-        return test
 
     def pictures(self, _wired: "Wired", test: Result) -> dict[str, bytes]:
         """The confusion matrix."""

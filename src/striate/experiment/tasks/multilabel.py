@@ -4,9 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
 from striate.evaluate.multilabel import Multilabel, multilabel
 from striate.evaluate.result import Result
 from striate.experiment.html import share, table
@@ -15,8 +12,8 @@ from striate.experiment.record_material import RecordMaterial
 from striate.experiment.result_pictures import label_bars
 from striate.experiment.sample_card import sample_card
 from striate.experiment.sample_files import sample_files
-from striate.experiment.tasks.outputs import check_outputs
-from striate.experiment.tasks.task import Pair
+from striate.experiment.tasks.outputs import all_at_once, check_outputs
+from striate.experiment.tasks.task import Pair, Task
 from striate.training import losses
 from striate.training.engine import Objective
 
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class TellLabels:
+class TellLabels(Task):
     """Any number of labels a sample.
 
     Args:
@@ -52,13 +49,8 @@ class TellLabels:
 
     def measure(self, pairs: Iterable[Pair]) -> Multilabel:
         """F1 and the rest, from the logits of all samples."""
-        kept = [(logits.float().cpu(), targets.cpu()) for logits, targets in pairs]
-        logits, targets = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        logits, targets = all_at_once(pairs)
         return multilabel(logits, targets, self.material.classes)
-
-    def completed(self, network: nn.Module, test: Result) -> Result:  # noqa: ARG002 - one signature
-        """Nothing is missing."""
-        return test
 
     def pictures(self, _wired: "Wired", test: Result) -> dict[str, bytes]:
         """Precision and recall of every label."""

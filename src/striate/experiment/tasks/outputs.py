@@ -1,6 +1,6 @@
 """What tasks share: whether a network's output fits what is to be learnt, and outputs of test samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from striate.base.operations import written
 from striate.experiment.material import Material
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
+from striate.experiment.tasks.task import Pair
 from striate.models.catalogue import title
 from striate.models.own_file import is_file
 
@@ -51,6 +52,13 @@ def _run(network: nn.Module, x: Tensor) -> Tensor:
         outputs = network.eval()(x.to(device))
     network.train(training)
     return outputs
+
+
+def all_at_once(pairs: Iterable[Pair]) -> Pair:
+    """Outputs and targets of all batches, each in one tensor on the CPU; outputs in float32."""
+    kept = [(outputs.float().cpu(), targets.cpu()) for outputs, targets in pairs]
+    outputs, targets = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return outputs, targets
 
 
 def outputs_of_part(network: nn.Module, material: Material, part: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -19,7 +19,7 @@ from striate.experiment.result_pictures import samples_beside
 from striate.experiment.sample_card import sample_card
 from striate.experiment.sample_files import picture_files, sample_files
 from striate.experiment.tasks.outputs import check_outputs, outputs_of_part
-from striate.experiment.tasks.task import Pair
+from striate.experiment.tasks.task import Pair, Task
 from striate.training import losses
 from striate.training.engine import Objective
 
@@ -34,7 +34,7 @@ CLUSTERED = 2000  # test samples at most, evenly among all: k-means looks at eac
 
 
 @dataclass(frozen=True, slots=True)
-class GiveBack:
+class GiveBack(Task):
     """The sample itself.
 
     Args:

@@ -19,8 +19,8 @@ from striate.experiment.record_material import RecordMaterial
 from striate.experiment.result_pictures import Points, fitted_curve, predicted_against_true
 from striate.experiment.sample_card import sample_card
 from striate.experiment.sample_files import sample_files
-from striate.experiment.tasks.outputs import check_outputs, outputs_of_part
-from striate.experiment.tasks.task import Pair
+from striate.experiment.tasks.outputs import all_at_once, check_outputs, outputs_of_part
+from striate.experiment.tasks.task import Pair, Task
 from striate.training import losses
 from striate.training.engine import Objective
 
@@ -34,7 +34,7 @@ CURVE_POINTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class TellNumbers:
+class TellNumbers(Task):
     """Numbers.
 
     Args:
@@ -58,15 +58,10 @@ class TellNumbers:
 
     def measure(self, pairs: Iterable[Pair]) -> Regression:
         """R2 and the rest, from the outputs of all samples."""
-        kept = [(outputs.double().cpu(), targets.double().cpu()) for outputs, targets in pairs]
-        outputs, targets = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        outputs, targets = (part.double() for part in all_at_once(pairs))
         loss, reading = self.objective().loss(outputs, targets).item(), self.material.reading
         names = self.material.classes
         return regression(reading.to_numbers(outputs), reading.to_numbers(targets), names, loss=loss)
-
-    def completed(self, network: nn.Module, test: Result) -> Result:  # noqa: ARG002 - one signature
-        """Nothing is missing."""
-        return test
 
     def pictures(self, wired: "Wired", test: Result) -> dict[str, bytes]:  # noqa: ARG002 - one signature
         """Predicted against true; where there is one number to tell them from, the curve, too."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
 
 from striate.evaluate.result import Result
 from striate.evaluate.segmentation import Segmentation, add_up, count_pixels, segmentation
@@ -16,7 +15,7 @@ from striate.experiment.result_pictures import masks_beside
 from striate.experiment.sample_card import sample_card
 from striate.experiment.sample_files import sample_files
 from striate.experiment.tasks.outputs import check_outputs, outputs_of_part
-from striate.experiment.tasks.task import Pair
+from striate.experiment.tasks.task import Pair, Task
 from striate.training import losses
 from striate.training.engine import Objective
 
@@ -30,7 +29,7 @@ SHOWN = 8  # pictures
 
 
 @dataclass(frozen=True, slots=True)
-class TellPixels:
+class TellPixels(Task):
     """A class for every pixel.
 
     Args:
@@ -62,10 +61,6 @@ class TellPixels:
     def measure(self, pairs: Iterable[Pair]) -> Segmentation:
         """IoU and the rest, from the pixels of all samples."""
         return segmentation(add_up(count_pixels(x.float(), y) for x, y in pairs), self.material.classes)
-
-    def completed(self, network: nn.Module, test: Result) -> Result:  # noqa: ARG002 - one signature
-        """Nothing is missing."""
-        return test
 
     def pictures(self, wired: "Wired", test: Result) -> dict[str, bytes]:  # noqa: ARG002 - one signature
         """Pictures, what is true of them, and what is told."""
