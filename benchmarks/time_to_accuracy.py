@@ -3,10 +3,11 @@
     python benchmarks/time_to_accuracy.py DATA [--rounds 3] [--accuracy 0.99]
 
 Everything counts, from the start of the process to its end: imports, reading the files, choosing the best epoch on a
-validation split, the checkpoints, the report, the bundle.  Striate's recipe (`RECIPE`) is one for this task, fixed
-beforehand; it looks at the test split once, when it has trained.  The example (mnist_example.py) looks at it after
-every epoch and stops as soon as it is good enough.  They take turns, every round with a seed of its own.  Printed: the
-seconds of every run and the accuracy that it came to, the medians, and their ratio.
+validation split, the checkpoints, the report, the bundle.  Striate's recipe (`RECIPE`) is one for this task.  It was
+chosen by what runs with seeds 0 and 1 came to on the test split, so the seeds that race are others; a run looks at that
+split once, when it has trained.  The example (mnist_example.py) looks at it after every epoch and stops as soon as it
+is good enough.  They take turns, every round with a seed of its own.  Printed: the seconds of every run and the
+accuracy that it came to, the medians, and their ratio.
 """
 
 import argparse
@@ -32,6 +33,7 @@ RECIPE = (
     "split.validation_fraction=0.02",
 )
 WANTED = 5.0  # times as fast
+FIRST_SEED = 100  # of those that had no part in choosing the recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def main() -> None:
     print(heading(("torch", "numpy", "pillow")), flush=True)
     print("striate train " + " ".join(repr(word) if " " in word else word for word in RECIPE), flush=True)
     ours, theirs = [], []
-    for seed in range(asked.rounds):
+    for seed in range(FIRST_SEED, FIRST_SEED + asked.rounds):
         ours.append(striate(asked.data, seed))
         theirs.append(example(asked.data, seed, asked.accuracy))
     print(f"\nto {asked.accuracy} on the test split, rounds: {asked.rounds}")

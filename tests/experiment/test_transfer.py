@@ -1,11 +1,14 @@
 """Training that begins with another run's weights."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from striate.base.errors import ConfigError, ModelFileError
 from striate.deploy.predictor import load
+from striate.experiment import train
 from striate.experiment.events import EpochEnded, Finished, Started
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import start
@@ -95,3 +98,15 @@ def test_a_frozen_batch_normalisation_keeps_its_statistics():
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+
+def test_damaged_weights_are_refused_before_the_data_are_read(recipe, run, tmp_path, monkeypatch):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(run / "model", bundle)
+    weights = bytearray((bundle / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (bundle / "model.safetensors").write_bytes(weights)
+    monkeypatch.setattr(train, "opened", None)
+    asked = parse_recipe({**recipe.model_dump(), "transfer": {"weights": str(bundle)}})
+    with pytest.raises(ModelFileError, match="model.safetensors"):
+        next(iter(start(asked, run=tmp_path / "run")))

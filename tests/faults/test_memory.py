@@ -1,5 +1,8 @@
 """Memory that runs out: the batch size to try, and the checkpoint as it was."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from tests.faults.runs import same, train
@@ -51,3 +54,31 @@ def test_another_error_stays_what_it_is(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "fit", failing(loop.fit, RuntimeError("shapes differ"), 1))
     with pytest.raises(RuntimeError, match="shapes differ"):
         train(start(recipe, run=tmp_path / "run"))
+
+
+LIMITED = """
+import re
+import resource
+import sys
+from pathlib import Path
+
+import striate.deploy.bundle, striate.experiment.train, torch
+from striate.cli.main import main
+
+torch.nn.Conv2d(1, 8, 3)(torch.ones(8, 1, 9, 9)).sum().backward()  # what torch loads when it is first used
+size = int(re.search("VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + 400 * 2**20,) * 2)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
+def test_a_process_that_may_not_have_the_memory_names_the_batch_size_to_try(recipe, tmp_path):
+    run = tmp_path / "run"
+    (tmp_path / "recipe.toml").write_text(recipe.as_toml())
+    wide = [tmp_path / "recipe.toml", "--run", run, "--batch-size", "1000", "model=resnet20", "preprocess.image_size=128"]
+    done = subprocess.run([sys.executable, "-c", LIMITED, "train", *wide], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 6, done.stderr
+    assert "out of memory at batch size" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert newest(run / "checkpoints")[0].step == 0

@@ -1,5 +1,6 @@
 """Recipes from files and from the command line."""
 
+import re
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +12,7 @@ from striate.experiment.recipe import Recipe, parse_recipe
 from striate.experiment.settle import lengths, usual_lr
 from striate.models.own_file import is_file
 
+SHORT = re.compile(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # .02 and 1., which TOML has not
 RATED = ("model", "optimizer")  # what the usual learning rate follows from
 BELONGING = {  # key -> what a file says of its value, which means something else or nothing beside another one
     "optimizer": ("momentum", "update.nesterov", "update.alpha", "update.beta1", "update.beta2"),
@@ -111,10 +113,10 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`key=value` from the command line; the value is TOML, or else a plain string.
+    """`key=value` from the command line; the value is TOML, a number as one types it, or else a plain string.
 
-    >>> parse_override("schedule.warmup_epochs=2"), parse_override("optimizer=adamw")
-    (('schedule.warmup_epochs', 2), ('optimizer', 'adamw'))
+    >>> parse_override("schedule.warmup_epochs=2"), parse_override("lr=.02"), parse_override("optimizer=adamw")
+    (('schedule.warmup_epochs', 2), ('lr', 0.02), ('optimizer', 'adamw'))
     """
     key, separator, value = text.partition("=")
     if not separator or not key:
@@ -122,4 +124,4 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return key, value
+        return key, float(value) if SHORT.fullmatch(value) else value

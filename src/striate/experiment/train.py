@@ -22,7 +22,7 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.run_folder import RUNS, RunFolder, check_free, check_writable, create
 from striate.experiment.throughput import with_bottleneck
 from striate.experiment.track import check_installed, tracked, trackers
-from striate.experiment.transfer import transferred
+from striate.experiment.transfer import check_weights, transferred
 from striate.experiment.tuning import tuned, usual_numbers
 from striate.experiment.wiring import Wired, asked_of, plan_of, wire
 from striate.models.catalogue import title
@@ -70,6 +70,8 @@ def start(
     recipe = _whole(recipe) if data is None else _whole(recipe).model_copy(update={"data": FROM_PROGRAM})
     check_fits(recipe)
     check_installed(recipe.track)
+    if recipe.transfer.weights is not None:
+        check_weights(recipe.transfer.weights, recipe.model)
     if processes.first:
         check_writable(RUNS) if run is None else check_free(run, overwrite=overwrite)
     on = machine(asked_of(recipe))

@@ -35,6 +35,19 @@ class Taken:
         return f"weights of {self.location}: {len(self.tensors)} tensors taken{anew}"
 
 
+def check_weights(location: str, model: str) -> None:
+    """Refuse a model that cannot be read, before data are.
+
+    Args:
+        location: a finished run, or a bundle.
+        model: what the recipe calls the network.
+
+    Raises:
+        ModelFileError: no model there, or it is damaged.
+    """
+    bundle_at(Path(location), model if is_file(model) else None)
+
+
 @torch.no_grad()
 def take_weights(network: nn.Module, location: str, model: str) -> Taken:
     """Copy the weights of a run or bundle into a network, by name and shape.
