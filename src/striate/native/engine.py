@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -129,15 +130,18 @@ class Engine:
     def infer(self, x: Tensor) -> Float[Tensor, "B C"]:
         """Outputs in evaluation."""
         out = torch.empty(len(x), prod(self.network.output_shape))
-        for rows, part in zip(out.split(self.largest), x.split(self.largest), strict=True):
-            batch = self._batch(part, StepRandomness(0, 0))
-            self._library.striate_engine_infer(self._engine, ctypes.byref(batch), address(rows))
+        for first in range(0, len(x), self.largest):
+            rows = slice(first, first + self.largest)
+            batch = self._batch(x[rows], StepRandomness(0, 0))
+            self._library.striate_engine_infer(self._engine, ctypes.byref(batch), address(out[rows]))
         return out
 
     def gradients(self) -> dict[str, Tensor]:
         """The last step's, by the description's names; they are overwritten by the next."""
         shapes = self.network.parameter_shapes()
-        return {name: self._gradient[at : at + prod(shapes[name])].view(shapes[name]) for name, at in self.offsets.items()}
+        return {
+            name: self._gradient[at : at + prod(shapes[name])].view(shapes[name]) for name, at in self.offsets.items()
+        }
 
     def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
         assert x.dtype == torch.float32
@@ -163,7 +167,9 @@ def _offsets(network: Network) -> dict[str, int]:
     return offsets
 
 
-def _parameters(tensors: Tensors, memory: Mapping[str, Memory], offsets: Mapping[str, int]) -> "ctypes.Array[Parameter]":
+def _parameters(
+    tensors: Tensors, memory: Mapping[str, Memory], offsets: Mapping[str, int]
+) -> "ctypes.Array[Parameter]":
     made = (Parameter * len(memory))()
     for entry, (name, own) in zip(made, memory.items(), strict=True):
         entry.value, entry.first, entry.second = address(tensors[name]), address(own.first), address(own.second)
@@ -176,7 +182,7 @@ def functions(library: Library) -> ctypes.CDLL:
     """The library's functions of the engine, with their arguments declared."""
     found = library.functions
     found.striate_engine_create.restype = ctypes.c_void_p
-    found.striate_engine_create.argtypes = [ctypes.c_void_p, ctypes.c_int] * 2 + [ctypes.c_int64, ctypes.c_int]
+    found.striate_engine_create.argtypes = (*(ctypes.c_void_p, ctypes.c_int) * 2, ctypes.c_int64, ctypes.c_int)
     found.striate_engine_destroy.restype = None
     found.striate_engine_destroy.argtypes = [ctypes.c_void_p]
     found.striate_engine_step.restype = None

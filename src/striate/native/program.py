@@ -135,7 +135,6 @@ def program(stages: Sequence[Fused], tensors: Tensors, offsets: Mapping[str, int
         offsets: where each parameter's gradient begins.
     """
     made = (Stage * len(stages))()
-    drawing = 0
     for number, fused in enumerate(stages):
         after = stages[number + 1].border if number + 1 < len(stages) else ((0, 0), (0, 0))
         stage = made[number]
@@ -146,8 +145,7 @@ def program(stages: Sequence[Fused], tensors: Tensors, offsets: Mapping[str, int
         stage.slope = float(named.get(fused.activation.name, 0.0))
         _windows(stage, fused)
         if isinstance(fused.operation, Dropout):
-            stage.p, stage.layer = float(fused.operation.p), drawing
-            drawing += 1
+            stage.p, stage.layer = float(fused.operation.p), fused.stream
         if isinstance(fused.operation, BatchNorm):
             stage.eps, stage.momentum = float(fused.operation.eps), float(fused.operation.momentum)
         _numbers(stage, fused.place, tensors, offsets)

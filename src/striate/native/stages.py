@@ -2,7 +2,7 @@
 
     conv, its activation, 2x2 max pooling          one loop nest: the pooling's four pixels stay in registers
     any other operation and its activation         one stage
-    flatten                                        nothing: the numbers lie in that order already
+    flatten, dropout of nothing                    no stage: the numbers lie in that order already
 
 An activation may stand before a max pooling or after it, for all that are here never fall as x grows.
 """
@@ -36,6 +36,7 @@ class Fused:
         inner: (H, W) before that pooling.
         border: rows and columns of zeros (before, after) around what it reads.
         axes: of space, 0 to 2; those that are lacking are of size 1.
+        stream: of dropout: its number among the layers that draw.
     """
 
     place: str
@@ -47,6 +48,7 @@ class Fused:
     inner: Sizes2 = (0, 0)
     border: tuple[Pair, Pair] = ((0, 0), (0, 0))
     axes: int = 2
+    stream: int = 0
 
     def __str__(self) -> str:
         parts = [self.operation.kind]
@@ -61,13 +63,19 @@ def fuse(network: Network) -> tuple[Fused, ...]:
     Raises:
         ConfigError: an operation that the engine does not have, by its place.
     """
-    steps = [step for step in network.steps if not isinstance(step.operation, Flatten)]
+    steps = [step for step in network.steps if not _does_nothing(step.operation)]
+    drawing = [step.place for step in network.steps if isinstance(step.operation, Dropout)]
     stages: list[Fused] = []
     while steps:
-        stages.append(_next(steps))
+        stage = _next(steps)
+        stages.append(replace(stage, stream=drawing.index(stage.place)) if stage.place in drawing else stage)
     if not stages:
         raise refused("network", "an operation", "none")
     return tuple(stages)
+
+
+def _does_nothing(operation: Operation) -> bool:
+    return isinstance(operation, Flatten) or (isinstance(operation, Dropout) and operation.p == 0)
 
 
 def refused(where: str, must: str, got: str) -> ConfigError:
@@ -85,7 +93,7 @@ def _next(steps: list[Step]) -> Fused:
     if isinstance(step.operation, Activation):
         return replace(made, activation=step.operation)
     if not isinstance(step.operation, Dropout) and made.activation.name == "linear" and _is_activation(steps):
-        made = replace(made, activation=steps.pop(0).operation)
+        made = replace(made, activation=_activation(steps.pop(0)))
     return made
 
 
@@ -96,11 +104,14 @@ def _with_pooling(made: Fused, steps: list[Step]) -> Fused:
     if not after or not _halves(after[0]):
         return made
     del steps[: len(function) + 1]
-    activation = function[0].operation if function else made.activation
-    assert isinstance(activation, Activation)
-    return replace(
-        made, pooled=True, inner=made.output[1:], output=volume(after[0].output), activation=activation
-    )
+    activation = _activation(function[0]) if function else made.activation
+    _, high, wide = made.output
+    return replace(made, pooled=True, inner=(high, wide), output=volume(after[0].output), activation=activation)
+
+
+def _activation(step: Step) -> Activation:
+    assert isinstance(step.operation, Activation)
+    return step.operation
 
 
 def _is_activation(steps: Sequence[Step]) -> bool:
