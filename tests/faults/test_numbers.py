@@ -8,7 +8,7 @@ import torch
 from tests.faults.runs import tensors, train
 
 from striate.base.errors import DataError, NumericError
-from striate.experiment import wiring
+from striate.experiment import loop, wiring
 from striate.experiment.events import Started, Stepped
 from striate.experiment.history import History
 from striate.experiment.html import share

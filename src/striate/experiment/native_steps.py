@@ -1,7 +1,7 @@
 """The native engine in a run: whether it can make the updates, and the loop in which it does."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, prod
 
 import torch
@@ -10,9 +10,7 @@ from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError, StriateError
 from striate.base.network import Network as Description
-from striate.base.operations import Shape
 from striate.base.random import StepRandomness
-from striate.experiment.material import Material
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
 from striate.models.chain import as_row
@@ -24,12 +22,14 @@ from striate.native.stages import fuse
 from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, train_mode
 from striate.training.losses import class_weights
 from striate.training.plan import Machine, Plan, native
+from striate.training.processes import Processes
 from striate.training.update import PLAIN, Rules, not_finite
 
+WIDE = 64  # channels
 OPTIMISERS = ("sgd", "adam", "adamw")  # in the order of update.h
 
 
-def obstacle(recipe: Recipe, built: Network, material: Material) -> str:
+def obstacle(recipe: Recipe, built: Network) -> str:
     """Why the native engine cannot train this; "" where it can."""
     asked = {
         "task": (recipe.task, "classify"),
@@ -51,44 +51,62 @@ def obstacle(recipe: Recipe, built: Network, material: Material) -> str:
     if library() is None:
         return absence()
     try:
-        fuse(described(built.module, sample_shape(material)))
+        fuse(described(built))
     except StriateError as error:
         return str(error).splitlines()[0].partition(": ")[2]
     return ""
 
 
-def native_plan(recipe: Recipe, built: Network, material: Material, on: Machine) -> Plan:
-    """The plan of a recipe that asks for this engine.
+def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
+    """The plan with this engine, if the recipe asks for it, or leaves it open and it is the faster one; or why not.
 
     Raises:
-        ConfigError: it cannot train what is asked for.
+        ConfigError: the recipe asks for it, and it cannot train what is asked for.
     """
-    execution = recipe.execution
+    asked = recipe.execution
+    if asked.engine == "torch":
+        return "the recipe asks for torch"
+    why = _other_execution(recipe, on) or obstacle(recipe, built)
+    if asked.engine == "native":
+        if why:
+            fix = "leave execution.engine out: torch runs everything"
+            raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
+        return native(on, f"as asked; {library()}")
+    why = why or _wide(described(built))
+    return why or native(on, f"usual for a small network of layers in a row; {library()}")
+
+
+def _other_execution(recipe: Recipe, on: Machine) -> str:
+    asked = recipe.execution
     if on.device != "cpu":
-        why = f"the device {on.device}"
-    elif execution.precision not in ("auto", "float32"):
-        why = f"execution.precision = {execution.precision}"
-    else:
-        why = obstacle(recipe, built, material)
-    if why:
-        fix = "leave execution.engine out: torch runs everything"
-        raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
-    return native(on, f"as asked; {library()}")
+        return f"the device {on.device}"
+    if asked.precision not in ("auto", "float32"):
+        return f"execution.precision = {asked.precision}"
+    return f"execution.memory_format = {asked.memory_format}" if asked.memory_format != "auto" else ""
 
 
-def sample_shape(material: Material) -> Shape:
-    """Of one sample, as the network gets it."""
-    x, _ = next(iter(material.evaluation("validation")))
-    return tuple(x.shape[1:])
+def _wide(network: Description) -> str:
+    """Why torch's kernels are the faster ones, if they are: convolutions of many channels keep them busy."""
+    widest = max((shape[0] for shape in network.parameter_shapes().values() if len(shape) > 2), default=0)
+    return f"convolutions of {widest} channels, where torch is as fast" if widest > WIDE else ""
 
 
-def described(module: nn.Module, shape: Shape) -> Description:
+def followed(plan: Plan, processes: Processes) -> Plan:
+    """The plan of a run that goes on, as this machine and these processes can follow it."""
+    if plan.engine == "torch":
+        return plan
+    why = f"{processes.world} processes" if processes.world > 1 else "" if library() else absence()
+    return replace(plan, engine="torch", reason=f"the run began on the native engine; {why}") if why else plan
+
+
+def described(built: Network) -> Description:
     """A network whose layers follow one another.
 
     Raises:
         ConfigError: it is no such network.
     """
-    return describe(as_row(module, shape), shape)
+    shape = built.card.sample(built.asked)
+    return describe(as_row(built.module, shape), shape)
 
 
 @dataclass(slots=True)
@@ -216,7 +234,7 @@ def _named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
     return named
 
 
-def native_steps(recipe: Recipe, built: Network, material: Material, counts: list[int]) -> NativeSteps:
+def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSteps:
     """The loop of a plan that has this engine.
 
     Raises:
@@ -228,4 +246,4 @@ def native_steps(recipe: Recipe, built: Network, material: Material, counts: lis
         raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
     asked = recipe.loss
     goal = Goal(label_smoothing=asked.label_smoothing or 0.0, weights=class_weights(asked.class_weights, counts))
-    return NativeSteps(recipe, goal, described(built.module, sample_shape(material)), found)
+    return NativeSteps(recipe, goal, described(built), found)

@@ -1,7 +1,7 @@
 """From a recipe and its data to the parts that train: network, plan, optimiser, schedule, objective."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import torch
@@ -23,7 +23,7 @@ from striate.models.catalogue import title
 from striate.training.average import Average
 from striate.training.engine import Fit, Objective, TrainState, fit
 from striate.training.optimisers import OPTIMISERS, Settings
-from striate.training.plan import Asked, Machine, Plan, decide
+from striate.training.plan import LARGE, Asked, Machine, Plan, decide
 from striate.training.processes import ALONE, Processes
 from striate.training.schedules import SCHEDULES, Curve, Schedule, plateau_factor
 from striate.training.stopping import should_stop
@@ -125,7 +125,7 @@ def asked_of(recipe: Recipe) -> Asked:
     )
 
 
-def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
+def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processes = ALONE) -> Plan:
     """Decide what runs the steps.
 
     Raises:
@@ -134,8 +134,9 @@ def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
     built = network_of(recipe, material.given())
     task = TASKS[recipe.task](recipe, material)
     task.check(built)
-    if recipe.execution.engine == "native":
-        return native_plan(recipe, built, material, on)
+    native = native_plan(recipe, built, on) if processes.world == 1 else "several processes"
+    if isinstance(native, Plan):
+        return native
     batch = next(iter(material.training(0, 0, batch_size=batch_size_of(recipe))))
     work = Work(
         network=built.trained(recipe.seed),
@@ -144,7 +145,9 @@ def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
         macs=macs_of(built.module, batch[0][:1].cpu()),
         samples=(recipe.epochs or 1) * material.count("train"),
     )
-    return decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
+    plan = decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
+    small = plan.device == "cpu" and work.macs < LARGE and recipe.execution.engine == "auto"
+    return replace(plan, reason=f"{plan.reason}; not the native engine: {native}") if small else plan
 
 
 def macs_of(network: nn.Module, sample: torch.Tensor) -> int:
@@ -193,7 +196,7 @@ def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan) -> Fit:
     if plan.engine == "torch":
         return fit
     assert isinstance(task, Classify)
-    return native_steps(recipe, built, task.material, task.counts())
+    return native_steps(recipe, built, task.counts())
 
 
 def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:

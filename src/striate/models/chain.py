@@ -29,6 +29,9 @@ def as_row(module: nn.Module, input_shape: Shape) -> nn.Sequential:
     >>> [type(layer).__name__ for layer in as_row(LeNet5(), (1, 32, 32))][:3]
     ['Conv2d', 'MaxPool2d', 'ReLU']
     """
+    if any(isinstance(layer, nn.Embedding) for layer in module.modules()):
+        fix = "the torch engine runs every network"
+        raise ConfigError("chain", "the input", "numbers", got="the places of words in a list", fix=fix)
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
     names = {layer: name for name, layer in module.named_modules()}
     leaves = [layer for layer in module.modules() if type(layer) in TELLERS]

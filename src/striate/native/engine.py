@@ -8,7 +8,6 @@ import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from striate.base.errors import ResourceError
 from striate.base.network import Network
+from striate.base.operations import BatchNorm
 from striate.base.random import Purpose, StepRandomness, key
 from striate.native.library import Library
 from striate.native.program import Batch, Parameter, Result, Rule, Targets, Tensors, address, program
@@ -114,7 +114,12 @@ class Engine:
 
         Returns:
             The mean loss, the gradient's norm, and whether the weights were updated: not where either is not finite.
+
+        Raises:
+            ValueError: batch normalisation gets a single number of a channel.
         """
+        if len(x) == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
+            raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
         batch = self._batch(x, now)
         labels = y if not y.is_floating_point() else None
         soft = y.float().contiguous() if y.is_floating_point() else None

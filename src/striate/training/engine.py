@@ -15,7 +15,7 @@ and the gradients are added up on their way (`gradient_sum.py`).
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +89,7 @@ class Division:
 UNDIVIDED = Division()
 
 
+@runtime_checkable
 class Fit(Protocol):
     """What `fit` is called with, and gives: other engines stand in its place."""
 
