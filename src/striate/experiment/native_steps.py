@@ -82,7 +82,7 @@ def _other_execution(recipe: Recipe, on: Machine) -> str:
         return f"the device {on.device}"
     if asked.precision not in ("auto", "float32"):
         return f"execution.precision = {asked.precision}"
-    return f"execution.memory_format = {asked.memory_format}" if asked.memory_format != "auto" else ""
+    return "execution.memory_format = channels_last" if asked.memory_format == "channels_last" else ""
 
 
 def _wide(network: Description) -> str:

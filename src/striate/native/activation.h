@@ -15,8 +15,8 @@ constexpr float AMPLITUDE = 1.7159f, STEEPNESS = 2.0f / 3.0f;
 
 // e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a polynomial (Cephes' expf).  Below -87 it is e^-87, above 88 e^88.
 INLINE V exponential(V x) {
-    x = largest(x, all(-87.0f));
-    x = x < all(88.0f) ? x : all(88.0f);
+    x = largest(all(-87.0f), x);  // in this order what is not a number stays so
+    x = x > all(88.0f) ? all(88.0f) : x;
     const V magic = all(12582912.0f);  // 1.5 2^23: adding it rounds to the nearest whole number
     const V n = (x * all(1.44269504f) + magic) - magic;
     V r = x - n * all(0.693359375f);
@@ -54,15 +54,22 @@ INLINE V less_one(V x) {
     return all(2.0f) * half / (all(1.0f) - half);
 }
 
-INLINE V activated(V x, int function, float slope) {
+// Apart from those that are short, and used most, once in the program: the loops that end with them stay small.
+__attribute__((noinline)) static V curved(V x, int function, float slope) {
     switch (function) {
-        case RELU: return largest(x, all(0.0f));
-        case LEAKY_RELU: return x > all(0.0f) ? x : x * all(slope);
         case ELU: return x > all(0.0f) ? x : all(slope) * less_one(x > all(0.0f) ? all(0.0f) : x);
         case SIGMOID: return sigmoid(x);
         case TANH: return tangent(x);
-        case SCALED_TANH: return all(AMPLITUDE) * tangent(all(STEEPNESS) * x);
-        default: return x;
+        default: return all(AMPLITUDE) * tangent(all(STEEPNESS) * x);
+    }
+}
+
+INLINE V activated(V x, int function, float slope) {
+    switch (function) {
+        case IDENTITY: return x;
+        case RELU: return largest(all(0.0f), x);
+        case LEAKY_RELU: return x > all(0.0f) ? x : x * all(slope);
+        default: return curved(x, function, slope);
     }
 }
 

@@ -143,9 +143,9 @@ static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const flo
         V most = sum[o][0];
         M winner = {};
         UNROLL for (int k = 1; k < 4; k++) {
-            const M larger = sum[o][k] > most;
+            const M larger = beats(sum[o][k], most);
             winner = larger ? winner * 0 + k : winner;
-            most = largest(most, sum[o][k]);
+            most = larger ? sum[o][k] : most;
         }
         y[o * plane(s.output)] = activated(most, s.activation, s.slope);
         which[(int64_t)o * s.output.height * s.output.width] = winner;

@@ -37,7 +37,7 @@ static void max_forward(const Stage& s, const V* x, V* y, M* which) {
                         const int u = column * s.stride[1] - s.padding[1] + j * s.dilation[1];
                         if (u < 0 || u >= in.width) continue;
                         const V value = x[place(in, c, v) + u];
-                        const M larger = first ? M{} - 1 : value > most;
+                        const M larger = first ? M{} - 1 : beats(value, most);
                         winner = larger ? winner * 0 + (i * s.kernel[1] + j) : winner;
                         most = larger ? value : most;
                         first = false;

@@ -47,6 +47,9 @@ INLINE V largest(V a, V b) {  // b where either is not a number, as the instruct
 #endif
 }
 
+// Where b takes a's place as the larger one; what is not a number takes it, and keeps it.
+INLINE M beats(V b, V a) { return ~(b <= a) & (a == a); }
+
 INLINE float sum(V v) {  // halves onto halves: the order is part of the result
     float lanes[LANES];
     store(lanes, v);
