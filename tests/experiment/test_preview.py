@@ -24,7 +24,15 @@ def photos(tmp_path_factory):
 
 
 def recipe(photos, **augment):
-    return parse_recipe({"data": str(photos), "preprocess": {"normalise": "none"}, "augment": augment, "epochs": 1})
+    return parse_recipe(
+        {
+            "data": str(photos),
+            "preprocess": {"normalise": "none"},
+            "augment": augment,
+            "epochs": 1,
+            "execution": {"engine": "torch"},  # whose modules can be listened to
+        }
+    )
 
 
 def spied(monkeypatch, wanted, count):

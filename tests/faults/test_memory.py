@@ -8,7 +8,7 @@ import torch
 from tests.faults.runs import same, train
 
 from striate.base.errors import ResourceError
-from striate.experiment import loop
+from striate.experiment import wiring
 from striate.experiment.train import go_on, start
 from striate.training.checkpoint import newest
 
@@ -39,7 +39,7 @@ def failing(real, error, at):
 def test_out_of_memory_in_step_3_names_the_batch_size_to_try(recipe, tmp_path, monkeypatch, error):
     run = tmp_path / "run"
     train(start(recipe, run=tmp_path / "unbroken"))
-    monkeypatch.setattr(loop, "fit", failing(loop.fit, error, 4))
+    monkeypatch.setattr(wiring, "fit", failing(wiring.fit, error, 4))
     with pytest.raises(ResourceError, match="out of memory at batch size 16, in epoch 2 at step 4") as told:
         train(start(recipe, run=run))
     assert told.value.exit_code == 6
@@ -51,7 +51,7 @@ def test_out_of_memory_in_step_3_names_the_batch_size_to_try(recipe, tmp_path, m
 
 
 def test_another_error_stays_what_it_is(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "fit", failing(loop.fit, RuntimeError("shapes differ"), 1))
+    monkeypatch.setattr(wiring, "fit", failing(wiring.fit, RuntimeError("shapes differ"), 1))
     with pytest.raises(RuntimeError, match="shapes differ"):
         train(start(recipe, run=tmp_path / "run"))
 

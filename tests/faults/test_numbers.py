@@ -8,7 +8,7 @@ import torch
 from tests.faults.runs import tensors, train
 
 from striate.base.errors import DataError, NumericError
-from striate.experiment import loop
+from striate.experiment import loop, wiring
 from striate.experiment.events import Started, Stepped
 from striate.experiment.history import History
 from striate.experiment.html import share
@@ -67,7 +67,7 @@ def in_one_gradient(real, value):
 @pytest.mark.parametrize("place", [in_the_input, in_one_parameter, in_one_gradient])
 def test_what_is_not_finite_stops_before_the_update_and_says_where(recipe, tmp_path, monkeypatch, place, value):
     run = tmp_path / "run"
-    monkeypatch.setattr(loop, "fit", place(loop.fit, value))
+    monkeypatch.setattr(wiring, "fit", place(wiring.fit, value))
     with pytest.raises(NumericError, match=ALONG) as told:
         train(start(recipe, run=run))
     assert told.value.exit_code == 5
@@ -89,7 +89,7 @@ def test_a_rate_of_1e20_leaves_finite_checkpoints_alone(recipe, tmp_path):
 @pytest.mark.parametrize("part", ["running statistics", "momentum", "running mean of the weights"])
 def test_what_no_loss_shows_is_never_saved(recipe, tmp_path, part, monkeypatch):
     run = tmp_path / "run"
-    real = loop.fit
+    real = wiring.fit
 
     def fit(state, batches, **options):
         for loss in real(state, batches, **options):
@@ -103,7 +103,7 @@ def test_what_no_loss_shows_is_never_saved(recipe, tmp_path, part, monkeypatch):
                     next(state.average.network.parameters()).data.view(-1)[0] = NAN
             yield loss
 
-    monkeypatch.setattr(loop, "fit", fit)
+    monkeypatch.setattr(wiring, "fit", fit)
     update = recipe.update.model_copy(update={"ema_decay": 0.5})
     often = recipe.execution.model_copy(update={"checkpoint_seconds": 1e-9})
     model = "conv 4 3x3, batchnorm, relu, maxpool 2, flatten, linear 2" if part == "running statistics" else "lenet5"

@@ -22,7 +22,7 @@ from striate.experiment.run_folder import RunFolder
 from striate.experiment.tasks.task import Pair
 from striate.experiment.throughput import Waiting, peak_memory
 from striate.experiment.wiring import Wired
-from striate.training.engine import Autocast, Division, fit
+from striate.training.engine import Autocast, Division
 from striate.training.processes import Agreement
 from striate.training.signals import StopRequest
 
@@ -93,7 +93,7 @@ def _updates(wired: Wired, history: History) -> Iterator[tuple[int, float, float
     first = wired.state.step - epoch * wired.steps_per_epoch
     processes, begun = wired.processes, epoch * wired.steps_per_epoch
     batches = Waiting(wired.material.training(epoch, first, batch_size=wired.batch_size, rows=processes.rows))
-    losses = fit(
+    losses = wired.steps(
         wired.state,
         batches,
         objective=wired.objective,

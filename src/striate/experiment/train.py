@@ -13,6 +13,7 @@ from striate.experiment.history import History
 from striate.experiment.live import Live
 from striate.experiment.loop import train_epochs
 from striate.experiment.material import PARTS, Material
+from striate.experiment.native_steps import followed
 from striate.experiment.notes import write_notes
 from striate.experiment.opening import FROM_PROGRAM, Reading, check_fits, opened
 from striate.experiment.outcome import Outcome
@@ -77,7 +78,9 @@ def start(
     on = machine(asked_of(recipe))
     recipe, material = opened(recipe, recipe.data, data, own_device(processes, on.device), reading)
     with closing(material):
-        plan = processes.from_first(lambda: plan_of(usual_numbers(recipe, material.count("train")), material, on))
+        plan = processes.from_first(
+            lambda: plan_of(usual_numbers(recipe, material.count("train")), material, on, processes)
+        )
         found = processes.from_first(lambda: tuned(recipe, material, plan))
         wired = wire(found.recipe, material, plan, processes)
         notes = [*plan.notes, *found.notes, *transferred(wired)]
@@ -169,7 +172,7 @@ def go_on(
         check_installed(recipe.track)
         checkpoint, damaged = processes.from_first(lambda: _newest(folder))
         location = processes.from_first(lambda: folder.data_location(recipe))
-        plan = resumed(checkpoint.record.get("plan", {}), asked_of(recipe))
+        plan = followed(resumed(checkpoint.record.get("plan", {}), asked_of(recipe)), processes)
         recipe, material = opened(recipe, location, data, own_device(processes, plan.device), reading)
         with closing(material):
             wired = wire(recipe, material, plan, processes)

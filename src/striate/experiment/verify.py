@@ -100,7 +100,7 @@ def _rows(run: Path) -> list[dict[str, str]]:
 
 def _as_planned(recipe: Recipe, location: str, plan: dict[str, Any]) -> Recipe:
     """The recipe with everything forced that was decided when the run began."""
-    forced = {name: plan[name] for name in ("device", "threads", "precision", "memory_format")}
+    forced = {name: plan[name] for name in ("engine", "device", "threads", "precision", "memory_format")}
     execution = recipe.execution.model_copy(update={**forced, "checkpoint_seconds": NEVER})
     track = type(recipe.track)()
     return recipe.model_copy(update={"data": location, "execution": execution, "track": track})

@@ -1,7 +1,7 @@
 """From a recipe and its data to the parts that train: network, plan, optimiser, schedule, objective."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import torch
@@ -12,16 +12,18 @@ from striate.analysis.rules import trainable_parameters
 from striate.data.cache_folder import cache_path
 from striate.deploy.bundle import Architecture
 from striate.experiment.material import Material
+from striate.experiment.native_steps import native_plan, native_steps
 from striate.experiment.network import Network, architecture_of, network_of
 from striate.experiment.recipe import Recipe
 from striate.experiment.tasks.catalogue import TASKS
+from striate.experiment.tasks.classify import Classify
 from striate.experiment.tasks.task import Task
 from striate.experiment.transfer import freeze
 from striate.models.catalogue import title
 from striate.training.average import Average
-from striate.training.engine import Objective, TrainState
+from striate.training.engine import Fit, Objective, TrainState, fit
 from striate.training.optimisers import OPTIMISERS, Settings
-from striate.training.plan import Asked, Machine, Plan, decide
+from striate.training.plan import LARGE, Asked, Machine, Plan, decide
 from striate.training.processes import ALONE, Processes
 from striate.training.schedules import SCHEDULES, Curve, Schedule, plateau_factor
 from striate.training.stopping import should_stop
@@ -49,6 +51,7 @@ class Wired:
         steps_per_epoch: updates in an epoch, the last partial batch included.
         processes: that train together.
         masks: names of the network's buffers that are made with infinities.
+        steps: what makes the updates: torch's engine, or the native one.
     """
 
     recipe: Recipe
@@ -65,6 +68,7 @@ class Wired:
     steps_per_epoch: int
     processes: Processes = ALONE
     masks: frozenset[str] = frozenset()
+    steps: Fit = fit
 
     @property
     def title(self) -> str:
@@ -121,7 +125,7 @@ def asked_of(recipe: Recipe) -> Asked:
     )
 
 
-def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
+def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processes = ALONE) -> Plan:
     """Decide what runs the steps.
 
     Raises:
@@ -130,6 +134,9 @@ def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
     built = network_of(recipe, material.given())
     task = TASKS[recipe.task](recipe, material)
     task.check(built)
+    native = native_plan(recipe, built, on) if processes.world == 1 else "several processes"
+    if isinstance(native, Plan):
+        return native
     batch = next(iter(material.training(0, 0, batch_size=batch_size_of(recipe))))
     work = Work(
         network=built.trained(recipe.seed),
@@ -138,7 +145,9 @@ def plan_of(recipe: Recipe, material: Material, on: Machine) -> Plan:
         macs=macs_of(built.module, batch[0][:1].cpu()),
         samples=(recipe.epochs or 1) * material.count("train"),
     )
-    return decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
+    plan = decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
+    small = plan.device == "cpu" and work.macs < LARGE and recipe.execution.engine == "auto"
+    return replace(plan, reason=f"{plan.reason}; not the native engine: {native}") if small else plan
 
 
 def macs_of(network: nn.Module, sample: torch.Tensor) -> int:
@@ -178,7 +187,16 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
         steps_per_epoch=steps_per_epoch,
         processes=processes,
         masks=frozenset(name for name, buffer in model.named_buffers() if buffer.isinf().any()),
+        steps=_steps(recipe, built, task, plan),
     )
+
+
+def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan) -> Fit:
+    """What makes the updates."""
+    if plan.engine == "torch":
+        return fit
+    assert isinstance(task, Classify)
+    return native_steps(recipe, built, task.counts())
 
 
 def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:

@@ -15,7 +15,7 @@ and the gradients are added up on their way (`gradient_sum.py`).
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,23 @@ class Division:
 
 
 UNDIVIDED = Division()
+
+
+@runtime_checkable
+class Fit(Protocol):
+    """What `fit` is called with, and gives: other engines stand in its place."""
+
+    def __call__(  # noqa: D102 - said above
+        self,
+        state: TrainState,
+        batches: Iterable[Batch],
+        *,
+        objective: Objective,
+        lr_at: Callable[[int], float],
+        rules: Rules = PLAIN,
+        autocast: Autocast = nullcontext,
+        division: Division = UNDIVIDED,
+    ) -> Iterator[float]: ...
 
 
 def fit(

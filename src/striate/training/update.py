@@ -111,6 +111,18 @@ def total_norm(gradients: list[Tensor]) -> float:
     return hypot(*torch.stack([norm.to(first) for norm in norms]).tolist())
 
 
+def not_finite(loss: float, norm: float, *, step: int, lr: float) -> NumericError:
+    """The error for an update that was not made, since its loss or its gradient is NaN or infinite."""
+    name, value = ("gradient norm", norm) if isfinite(loss) else ("loss", loss)
+    return NumericError(
+        "training",
+        f"{name} at step {step} (lr {lr:g})",
+        "finite",
+        got=value,
+        fix="lower lr, or lengthen schedule.warmup_epochs; the last checkpoint has only finite numbers",
+    )
+
+
 class Update:
     """Makes the updates of one network; what need not be looked up every time is looked up here.
 
@@ -155,14 +167,7 @@ class Update:
             if self.rules.max_norm is not None:
                 project(self.units, self.rules.max_norm)
         elif not (isfinite(loss) and self._scale_helps(found)):
-            name, value = ("gradient norm", norm) if isfinite(loss) else ("loss", loss)
-            raise NumericError(
-                "training",
-                f"{name} at step {step} (lr {lr:g})",
-                "finite",
-                got=value,
-                fix="lower lr, or lengthen schedule.warmup_epochs; the last checkpoint has only finite numbers",
-            )
+            raise not_finite(loss, norm, step=step, lr=lr)
         if self.scaler is not None:
             self.scaler.update()
         return finite

@@ -44,13 +44,13 @@ class Classify(Task):
     def objective(self, network: Network) -> Objective:
         """Cross-entropy or what the recipe says, in the form that the network is trained by."""
         asked = self.recipe.loss
-        weights = losses.class_weights(asked.class_weights, self._counts())
+        weights = losses.class_weights(asked.class_weights, self.counts())
         smoothing, gamma = asked.label_smoothing or 0.0, asked.focal_gamma
         name = asked.name or "cross_entropy"
         plain = losses.classify(name, label_smoothing=smoothing, weights=weights, focal_gamma=gamma)
         return Objective(network.card.loss(plain.loss), plain.weight) if network.card.loss else plain
 
-    def _counts(self) -> list[int]:
+    def counts(self) -> list[int]:
         """Training samples of every class."""
         number = {name: i for i, name in enumerate(self.material.classes)}
         counts = [0] * len(number)

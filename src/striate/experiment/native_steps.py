@@ -1,0 +1,249 @@
+"""The native engine in a run: whether it can make the updates, and the loop in which it does."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite, prod
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from striate.base.errors import ConfigError, StriateError
+from striate.base.network import Network as Description
+from striate.base.random import StepRandomness
+from striate.experiment.network import Network
+from striate.experiment.recipe import Recipe
+from striate.models.chain import as_row
+from striate.models.describe import describe
+from striate.native.engine import Engine, Goal, Memory
+from striate.native.library import Library, absence, library
+from striate.native.program import Rule
+from striate.native.stages import fuse
+from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, train_mode
+from striate.training.losses import class_weights
+from striate.training.plan import Machine, Plan, native
+from striate.training.processes import Processes
+from striate.training.update import PLAIN, Rules, not_finite
+
+WIDE = 64  # channels
+OPTIMISERS = ("sgd", "adam", "adamw")  # in the order of update.h
+
+
+def obstacle(recipe: Recipe, built: Network) -> str:
+    """Why the native engine cannot train this; "" where it can."""
+    asked = {
+        "task": (recipe.task, "classify"),
+        "loss.name": (recipe.loss.name or "cross_entropy", "cross_entropy"),
+        "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
+        "update.accumulate": (recipe.update.accumulate, 1),
+        "regularise.max_norm": (recipe.regularise.max_norm, None),
+        "transfer.freeze": (recipe.transfer.freeze, ()),
+        "augment.mixup": (recipe.augment.mixup, 0),
+        "augment.cutmix": (recipe.augment.cutmix, 0),
+    }
+    for key, (value, needed) in asked.items():
+        if value != needed:
+            return f"{key} = {value}"
+    if recipe.optimizer not in OPTIMISERS:
+        return f"optimizer = {recipe.optimizer}"
+    if built.card.loss or built.card.heads:
+        return f"a loss or heads of its own in {recipe.model}"
+    if library() is None:
+        return absence()
+    try:
+        fuse(described(built))
+    except StriateError as error:
+        return str(error).splitlines()[0].partition(": ")[2]
+    return ""
+
+
+def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
+    """The plan with this engine, if the recipe asks for it, or leaves it open and it is the faster one; or why not.
+
+    Raises:
+        ConfigError: the recipe asks for it, and it cannot train what is asked for.
+    """
+    asked = recipe.execution
+    if asked.engine == "torch":
+        return "the recipe asks for torch"
+    why = _other_execution(recipe, on) or obstacle(recipe, built)
+    if asked.engine == "native":
+        if why:
+            fix = "leave execution.engine out: torch runs everything"
+            raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
+        return native(on, f"as asked; {library()}")
+    why = why or _wide(described(built))
+    return why or native(on, f"usual for a small network of layers in a row; {library()}")
+
+
+def _other_execution(recipe: Recipe, on: Machine) -> str:
+    asked = recipe.execution
+    if on.device != "cpu":
+        return f"the device {on.device}"
+    if asked.precision not in ("auto", "float32"):
+        return f"execution.precision = {asked.precision}"
+    return "execution.memory_format = channels_last" if asked.memory_format == "channels_last" else ""
+
+
+def _wide(network: Description) -> str:
+    """Why torch's kernels are the faster ones, if they are: convolutions of many channels keep them busy."""
+    widest = max((shape[0] for shape in network.parameter_shapes().values() if len(shape) > 2), default=0)
+    return f"convolutions of {widest} channels, where torch is as fast" if widest > WIDE else ""
+
+
+def followed(plan: Plan, processes: Processes) -> Plan:
+    """The plan of a run that goes on, as this machine and these processes can follow it."""
+    if plan.engine == "torch":
+        return plan
+    why = f"{processes.world} processes" if processes.world > 1 else "" if library() else absence()
+    return replace(plan, engine="torch", reason=f"the run began on the native engine; {why}") if why else plan
+
+
+def described(built: Network) -> Description:
+    """A network whose layers follow one another.
+
+    Raises:
+        ConfigError: it is no such network.
+    """
+    shape = built.card.sample(built.asked)
+    return describe(as_row(built.module, shape), shape)
+
+
+@dataclass(slots=True)
+class NativeSteps:
+    """`striate.training.engine.fit` by the native engine, for one recipe.
+
+    Args:
+        recipe: what is trained.
+        goal: the loss.
+        description: of the network.
+        engine: on the tensors that it was last called with.
+    """
+
+    recipe: Recipe
+    goal: Goal
+    description: Description
+    library: Library = field(repr=False)
+
+    def __call__(
+        self,
+        state: TrainState,
+        batches: Iterable[Batch],
+        *,
+        objective: Objective,  # noqa: ARG002 - the goal is its own
+        lr_at: Callable[[int], float],
+        rules: Rules = PLAIN,
+        autocast: Autocast | None = None,  # noqa: ARG002 - all is float32
+        division: Division = UNDIVIDED,  # noqa: ARG002 - there is one process
+    ) -> Iterator[float]:
+        """Make one update a batch, yielding each loss; arguments and errors are those of `fit`."""
+        train_mode(state.model)
+        updates = Updates(state, self, rules)
+        for x, y in batches:
+            lr = lr_at(state.step)
+            loss, norm = updates.make(x, y, lr)
+            if not (isfinite(loss) and isfinite(norm)):
+                raise not_finite(loss, norm, step=state.step, lr=lr)
+            if state.average is not None:
+                state.average.update(state.step)
+            state.step += 1
+            yield loss
+
+
+class Updates:
+    """An engine on the tensors of a network and its optimiser, and what it is told of each update."""
+
+    def __init__(self, state: TrainState, steps: NativeSteps, rules: Rules) -> None:
+        self.state, self.goal, self.rules = state, steps.goal, rules
+        self.optimizer = state.optimizer
+        self.kind = OPTIMISERS.index(steps.recipe.optimizer)
+        self.counters = [b for name, b in state.model.named_buffers() if name.endswith("num_batches_tracked")]
+        memory = {id(p): entry for p, entry in _memory(self.optimizer, rules.l1, adam=self.kind > 0)}
+        self.times = [self.optimizer.state[p]["step"] for p in self._parameters()] if self.kind else []
+        names = _named(state.model, steps.description)
+        own = {name: memory[id(tensor)] for name, tensor in names.items() if id(tensor) in memory}
+        tensors = {name: tensor.detach() for name, tensor in names.items()}
+        size, threads = _largest(steps.recipe), torch.get_num_threads()
+        self.engine = Engine(steps.library, steps.description, tensors, memory=own, largest=size, threads=threads)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def make(self, x: Tensor, y: Tensor, lr: float) -> tuple[float, float]:
+        """One update: the loss, and the gradient's norm; neither weights nor memory change where one is not finite."""
+        now = StepRandomness(self.state.seed, self.state.step)
+        result = self.engine.step(x, y, self.goal, self._rule(lr), now)
+        if result.updated:
+            torch._foreach_add_(self.times, 1) if self.times else None
+        if self.counters:
+            torch._foreach_add_(self.counters, 1)
+        return result.loss, result.norm
+
+    def _rule(self, lr: float) -> Rule:
+        group = self.optimizer.param_groups[0]
+        rule = Rule(
+            optimizer=self.kind, lr=lr, clip_norm=self.rules.clip_norm or 0, clip_value=self.rules.clip_value or 0
+        )
+        if self.kind == 0:
+            rule.momentum, rule.nesterov = group["momentum"], int(group["nesterov"])
+            return rule
+        (rule.beta1, rule.beta2), rule.eps = group["betas"], group["eps"]
+        times = int(self.times[0]) + 1
+        rule.correction1, rule.correction2 = 1 - group["betas"][0] ** times, 1 - group["betas"][1] ** times
+        return rule
+
+
+def _largest(recipe: Recipe) -> int:
+    assert isinstance(recipe.batch_size, int)
+    return recipe.batch_size
+
+
+def _memory(optimizer: Optimizer, l1: float, *, adam: bool) -> Iterator[tuple[nn.Parameter, Memory]]:
+    """The optimiser's own tensors, by its names for them; made where they are not there yet."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            state = optimizer.state[p]
+            names: tuple[str, ...] = ("exp_avg", "exp_avg_sq") if adam else ()
+            if not adam and group["momentum"]:
+                names = ("momentum_buffer",)
+            for name in names:
+                if state.get(name) is None:
+                    state[name] = torch.zeros_like(p, memory_format=torch.contiguous_format)
+            if adam and "step" not in state:
+                state["step"] = torch.zeros(())
+            first, second = (*(state[name] for name in names), None, None)[:2]
+            yield (
+                p,
+                Memory(
+                    first=first,
+                    second=second,
+                    lr_factor=group.get("lr_factor", 1.0),
+                    decay=group["weight_decay"],
+                    l1=l1 if p.ndim > 1 else 0.0,
+                ),
+            )
+
+
+def _named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
+    """The network's tensors by the description's names."""
+    parameters = zip(description.parameter_shapes(), model.parameters(), strict=True)
+    floats = (b for b in model.buffers() if b.is_floating_point())
+    buffers = zip(description.buffer_shapes(), floats, strict=True)
+    named: dict[str, Tensor] = {**dict(parameters), **dict(buffers)}
+    assert all(prod(description.parameter_shapes().get(name, t.shape)) == t.numel() for name, t in named.items())
+    return named
+
+
+def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSteps:
+    """The loop of a plan that has this engine.
+
+    Raises:
+        ConfigError: the library is not there, or the network is another.
+    """
+    found = library()
+    if found is None:
+        fix = "build it, or begin a new run with --engine torch"
+        raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
+    asked = recipe.loss
+    goal = Goal(label_smoothing=asked.label_smoothing or 0.0, weights=class_weights(asked.class_weights, counts))
+    return NativeSteps(recipe, goal, described(built), found)

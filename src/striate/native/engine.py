@@ -1,0 +1,199 @@
+"""The native engine: a small sequential network's training step, gradient and evaluation in one call each.
+
+It works on the tensors that it is given, in place: the network's own parameters and running statistics, and the
+optimiser's memory.  Nothing has to be copied back, and a checkpoint of them is a checkpoint of the engine.
+"""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.base.errors import ResourceError
+from striate.base.network import Network
+from striate.base.operations import BatchNorm
+from striate.base.random import Purpose, StepRandomness, key
+from striate.native.library import Library
+from striate.native.program import Batch, Parameter, Result, Rule, Targets, Tensors, address, program
+from striate.native.stages import fuse
+
+Int64s = ctypes.POINTER(ctypes.c_int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What an update keeps of a parameter, and how strongly it acts on it.
+
+    Args:
+        first: momentum, or Adam's mean of the gradient; None without momentum.
+        second: Adam's mean of its square.
+        lr_factor: what the rate is multiplied by.
+        decay: strength of weight decay.
+        l1: strength of the L1 penalty.
+    """
+
+    first: Tensor | None = None
+    second: Tensor | None = None
+    lr_factor: float = 1.0
+    decay: float = 0.0
+    l1: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """The loss: softmax and cross-entropy.
+
+    Args:
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+        weights: what a sample of each class counts.
+    """
+
+    label_smoothing: float = 0.0
+    weights: Float[Tensor, " C"] | None = None
+
+
+class Engine:
+    """A network of this description, on these tensors.
+
+    Args:
+        library: with the kernels.
+        network: its description; `fuse` refuses what the engine does not have.
+        tensors: parameters and buffers by the description's names, contiguous float32, changed in place.
+        memory: of every parameter; empty where nothing is updated.
+        largest: samples in the largest batch.
+        threads: that share a batch, 1 to 8; no number depends on them.
+
+    Raises:
+        ConfigError: an operation that the engine does not have.
+        ResourceError: not enough memory.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        network: Network,
+        tensors: Tensors,
+        *,
+        memory: Mapping[str, Memory],
+        largest: int,
+        threads: int,
+    ) -> None:
+        self.network, self.largest = network, largest
+        self.stages = fuse(network)
+        self._kept = (dict(tensors), dict(memory))  # the program holds addresses alone
+        self._library = functions(library)
+        self.offsets = _offsets(network)
+        stages = program(self.stages, tensors, self.offsets)
+        parameters = _parameters(tensors, memory, self.offsets)
+        arguments = stages, len(stages), parameters, len(parameters), largest, threads
+        self._engine = self._library.striate_engine_create(*arguments)
+        if not self._engine:
+            raise ResourceError("native engine", "memory", "enough", got="too little", fix="take a smaller batch_size")
+        size = sum(prod(shape) for shape in network.parameter_shapes().values())
+        where = self._library.striate_engine_gradient(self._engine)
+        self._gradient = torch.frombuffer((ctypes.c_float * size).from_address(where), dtype=torch.float32)
+
+    def __del__(self) -> None:
+        if getattr(self, "_engine", None):
+            self._library.striate_engine_destroy(self._engine)
+            self._engine = None
+
+    def step(self, x: Tensor, y: Tensor, goal: Goal, rule: Rule | None, now: StepRandomness) -> Result:
+        """One update, or without a rule the gradient alone.
+
+        Args:
+            x: samples (B, *shape) float32, at most `largest`, any strides.
+            y: classes (B,) int64, or a probability for each (B, C).
+            goal: what is minimised.
+            rule: of the update.
+            now: what dropout draws for.
+
+        Returns:
+            The mean loss, the gradient's norm, and whether the weights were updated: not where either is not finite.
+
+        Raises:
+            ValueError: batch normalisation gets a single number of a channel.
+        """
+        if len(x) == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
+            raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
+        batch = self._batch(x, now)
+        labels = y if not y.is_floating_point() else None
+        soft = y.float().contiguous() if y.is_floating_point() else None
+        weights = None if goal.weights is None else goal.weights.float().contiguous()
+        batch.targets = Targets(
+            address(labels, Int64s), address(soft), address(weights), goal.label_smoothing, self.network.output_shape[0]
+        )
+        result = Result()
+        asked = None if rule is None else ctypes.byref(rule)
+        self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))
+        return result
+
+    def infer(self, x: Tensor) -> Float[Tensor, "B C"]:
+        """Outputs in evaluation."""
+        out = torch.empty(len(x), prod(self.network.output_shape))
+        for first in range(0, len(x), self.largest):
+            rows = slice(first, first + self.largest)
+            batch = self._batch(x[rows], StepRandomness(0, 0))
+            self._library.striate_engine_infer(self._engine, ctypes.byref(batch), address(out[rows]))
+        return out
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The last step's, by the description's names; they are overwritten by the next."""
+        shapes = self.network.parameter_shapes()
+        return {
+            name: self._gradient[at : at + prod(shapes[name])].view(shapes[name]) for name, at in self.offsets.items()
+        }
+
+    def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
+        assert x.dtype == torch.float32
+        assert 0 < len(x) <= self.largest
+        assert tuple(x.shape[1:]) == self.network.input_shape
+        if tuple(x.shape[1:]) != self.stages[0].input:  # no rows, or flattened at once
+            x = x.reshape(len(x), *self.stages[0].input)
+        batch = Batch(_at(x), (ctypes.c_int64 * 4)(*x.stride()), len(x))
+        batch.key = (ctypes.c_uint32 * 2)(*key(now.seed, Purpose.DROPOUT))
+        batch.step, batch.first_row = now.step, now.first_row
+        return batch
+
+
+def _at(x: Tensor) -> "ctypes._Pointer[ctypes.c_float]":
+    return ctypes.cast(ctypes.c_void_p(x.data_ptr()), ctypes.POINTER(ctypes.c_float))
+
+
+def _offsets(network: Network) -> dict[str, int]:
+    offsets, at = {}, 0
+    for name, shape in network.parameter_shapes().items():
+        offsets[name] = at
+        at += prod(shape)
+    return offsets
+
+
+def _parameters(
+    tensors: Tensors, memory: Mapping[str, Memory], offsets: Mapping[str, int]
+) -> "ctypes.Array[Parameter]":
+    made = (Parameter * len(memory))()
+    for entry, (name, own) in zip(made, memory.items(), strict=True):
+        entry.value, entry.first, entry.second = address(tensors[name]), address(own.first), address(own.second)
+        entry.at, entry.size = offsets[name], tensors[name].numel()
+        entry.lr_factor, entry.decay, entry.l1 = own.lr_factor, own.decay, own.l1
+    return made
+
+
+def functions(library: Library) -> ctypes.CDLL:
+    """The library's functions of the engine, with their arguments declared."""
+    found = library.functions
+    found.striate_engine_create.restype = ctypes.c_void_p
+    found.striate_engine_create.argtypes = (*(ctypes.c_void_p, ctypes.c_int) * 2, ctypes.c_int64, ctypes.c_int)
+    found.striate_engine_destroy.restype = None
+    found.striate_engine_destroy.argtypes = [ctypes.c_void_p]
+    found.striate_engine_step.restype = None
+    found.striate_engine_step.argtypes = [ctypes.c_void_p] * 4
+    found.striate_engine_infer.restype = None
+    found.striate_engine_infer.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_float)]
+    found.striate_engine_gradient.restype = ctypes.c_void_p
+    found.striate_engine_gradient.argtypes = [ctypes.c_void_p]
+    return found

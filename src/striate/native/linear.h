@@ -1,0 +1,98 @@
+// Fully connected: y = W x + b, W of (outputs, inputs); dx = W^T dz, dW = dz x^T.
+//
+// The first two go chunk by chunk with a sample a lane.  The third sums over samples, so it waits for the whole batch
+// and has inputs in the lanes: `transposed` makes the rows of inputs, one a sample, that it reads.
+#pragma once
+
+#include "activation.h"
+#include "maps.h"
+
+template <int OUTS>
+static void linear_block(const Stage& s, const V* x, int ins, int first, V* y) {
+    V total[OUTS];
+    UNROLL for (int o = 0; o < OUTS; o++) total[o] = all(s.bias ? s.bias[first + o] : 0.0f);
+    const float* w = s.weight + (int64_t)first * ins;
+    for (int i = 0; i < ins; i++, w++) {
+        const V value = x[i];
+        UNROLL for (int o = 0; o < OUTS; o++) total[o] += all(w[(int64_t)o * ins]) * value;
+    }
+    UNROLL for (int o = 0; o < OUTS; o++) y[first + o] = activated(total[o], s.activation, s.slope);
+}
+
+static void linear_forward(const Stage& s, const V* x, V* y) {
+    const int ins = (int)count(s.input), outs = s.output.channels;
+    for (int b = 0; b < parts(outs, MOST[1]); b++) {
+        const int o = begins(outs, MOST[1], b), n = begins(outs, MOST[1], b + 1) - o;
+        chosen<MOST[1]>(n, [&](auto many) { linear_block<many>(s, x, ins, o, y); });
+    }
+}
+
+template <int INS>
+static void linear_input_block(const Stage& s, const V* dz, int ins, int first, V* dx) {
+    V total[INS] = {};
+    const float* w = s.weight + first;
+    for (int o = 0; o < s.output.channels; o++, w += ins) {
+        const V error = dz[o];
+        UNROLL for (int i = 0; i < INS; i++) total[i] += all(w[i]) * error;
+    }
+    UNROLL for (int i = 0; i < INS; i++) dx[first + i] = total[i];
+}
+
+static void linear_input(const Stage& s, const V* dz, V* dx) {
+    const int ins = (int)count(s.input);
+    for (int b = 0; b < parts(ins, MOST[1]); b++) {
+        const int i = begins(ins, MOST[1], b), n = begins(ins, MOST[1], b + 1) - i;
+        chosen<MOST[1]>(n, [&](auto many) { linear_input_block<many>(s, dz, ins, i, dx); });
+    }
+}
+
+// Rows of the inputs of a chunk's samples, each `stride` long and filled up with zeros.
+static void transposed(const V* x, int ins, int stride, float* rows) {
+    for (int i = 0; i < ins; i++) {
+        float lanes[LANES];
+        store(lanes, x[i]);
+        UNROLL for (int n = 0; n < LANES; n++) rows[(int64_t)n * stride + i] = lanes[n];
+    }
+}
+
+template <int OUTS, int WIDE>
+static void linear_weight_block(const float* dz, int64_t chunk, int chunks, const float* x, int stride, int ins, int from,
+                                float* dw) {
+    x += from;
+    V total[OUTS][WIDE] = {};
+    for (int c = 0; c < chunks; c++) {
+        const float* error = dz + c * chunk;
+        for (int n = 0; n < LANES; n++, x += stride, error++) {
+            V value[WIDE];
+            UNROLL for (int k = 0; k < WIDE; k++) value[k] = load(x + k * LANES);
+            UNROLL for (int o = 0; o < OUTS; o++) {
+                const V e = all(error[o * LANES]);
+                UNROLL for (int k = 0; k < WIDE; k++) total[o][k] += e * value[k];
+            }
+        }
+    }
+    for (int o = 0; o < OUTS; o++)
+        for (int k = 0; k < WIDE; k++) {
+            float lanes[LANES];
+            store(lanes, total[o][k]);
+            const int at = from + k * LANES, left = ins - at;
+            if (left > 0) memcpy(dw + (int64_t)o * ins + at, lanes, sizeof(float) * (left < LANES ? left : LANES));
+        }
+}
+
+// Rows first ... first + number - 1 of dL/dW, and dL/db.  dz: [chunk][output][lane]; x: [sample][stride].
+static void linear_weight(const float* dz, int64_t chunk, int chunks, const float* x, int stride, int ins, int first,
+                          int number, float* dw, float* db) {
+    constexpr int WIDE = 3, OUTS = MOST[WIDE];
+    for (int i = 0; i < ins; i += WIDE * LANES)
+        chosen<OUTS>(number, [&](auto outs) {
+            linear_weight_block<outs, WIDE>(dz + first * LANES, chunk, chunks, x, stride, ins, i,
+                                            dw + (int64_t)first * ins);
+        });
+    if (db)
+        for (int o = first; o < first + number; o++) {
+            V total = {};
+            for (int c = 0; c < chunks; c++) total += load(dz + c * chunk + o * LANES);
+            db[o] = sum(total);
+        }
+}

@@ -1,0 +1,47 @@
+// How activations lie: one vector holds the same number of LANES samples, and a map is [channel][row][column] of them.
+#pragma once
+
+#include "vector.h"
+
+// Channels, height and width, and the border of zeros around every channel that the next convolution reads.
+struct Map {
+    int32_t channels, height, width, top, left, rows, cols;
+};
+
+INLINE int64_t plane(const Map& m) { return (int64_t)m.rows * m.cols; }
+INLINE int64_t volume(const Map& m) { return m.channels * plane(m); }
+INLINE int64_t count(const Map& m) { return (int64_t)m.channels * m.height * m.width; }  // without the border
+INLINE int64_t origin(const Map& m) { return (int64_t)m.top * m.cols + m.left; }
+INLINE int64_t place(const Map& m, int c, int y) { return c * plane(m) + origin(m) + (int64_t)y * m.cols; }
+
+enum Kind { CONV, MAX_POOL, MEAN_POOL, ACTIVATION, BATCH_NORM, LINEAR, DROPOUT };
+
+// One fused operation.  Python's mirror: `Stage` in program.py.
+struct Stage {
+    int32_t kind;
+    int32_t activation;  // what comes after it, see activation.h
+    float slope;         // its number, where it has one
+    int32_t pooled;      // convolution: 1 where the largest of 2x2 is taken before the activation
+    Map input, output;
+    int32_t kernel[2], stride[2], padding[2], dilation[2];  // rows, columns; padding: before
+    int32_t groups;
+    int32_t adaptive;   // mean pooling: windows that cover the input, whatever its size
+    int32_t count_pad;  // mean pooling: whether the padding counts, and how far it goes after
+    int32_t after[2];
+    int32_t layer;  // dropout: which of the layers that draw
+    float p, eps, momentum;
+    float *weight, *bias, *mean, *variance;
+    int64_t weight_at, bias_at;  // where their gradients begin; -1: there is none
+};
+
+// n things in the fewest parts of at most `most`, as equal as can be: part `number` begins here.
+INLINE int parts(int n, int most) { return (n + most - 1) / most; }
+INLINE int begins(int n, int most, int number) { return (int)((int64_t)n * number / parts(n, most)); }
+
+// Accumulators that fit the registers: outputs at once, for 1 to 4 pixels at once.
+#if LANES == 16
+constexpr int MOST[5] = {0, 16, 12, 8, 6};
+#else
+constexpr int MOST[5] = {0, 8, 6, 4, 3};
+#endif
+constexpr int PIXELS = 4;
