@@ -38,7 +38,7 @@ def check_program(symbol: str, vectors: Vectors) -> str:
     beside = '    printf("largest difference from the trained network: %.2g\\n", difference(found, trained));\n'
     upper = symbol.upper()
     return f"""\
-/* Compares {symbol}.c with what the network gives; exit 1 where a probability differs by more than {TOLERANCE:g}. */
+/* Written by Striate.  Compares {symbol}.c with what the network gives; exit 1 where a probability differs by more than {TOLERANCE:g}. */
 #include "{symbol}.h"
 
 #include <math.h>
@@ -81,6 +81,7 @@ def makefile(symbol: str) -> str:
     """The text of the Makefile; CC, CFLAGS and RUNNER (what starts the program, for another processor) can be given."""
     program = f"{symbol}_test"
     return f"""\
+# The test of {symbol}.c; written by Striate.  CC, CFLAGS and RUNNER can be given.
 CFLAGS ?= -std=c99 -O3 -march=native -ffp-contract=fast
 RUNNER ?=
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from striate.base.operations import Operation, Shape
 from striate.native.c_quantise import Stored
-from striate.native.c_text import INDENT, array, remark
+from striate.native.c_text import INDENT, array
 
 AXES = ("h", "i", "j")  # letters of the output's axes, the last ones are taken
 KERNEL = ("t", "u", "v")  # the same of a window's
@@ -47,7 +47,7 @@ class Function:
 
     Args:
         name: unique in the file.
-        told: the comment above it.
+        told: the comment above it; nothing of the user's but what went through `remark`.
         body: its lines.
         size: numbers that it writes.
         arrays: constants that it reads, by their names.
@@ -70,7 +70,7 @@ class Function:
     def text(self) -> str:
         """Constants, comment and function."""
         own = "".join(array(name, values) for name, values in self.arrays.items())
-        told = "\n * ".join(remark(line) for line in self.told)
+        told = "\n * ".join(self.told)
         free = "" if self.in_place else "restrict "
         numbered = [""] if self.inputs == 1 else [str(i) for i in range(self.inputs)]
         given = ", ".join(f"const {self.takes} *{free}x{i}" for i in numbered)

@@ -30,6 +30,7 @@ from striate.base.windowed import AdaptiveMaxPool, AdaptiveMeanPool, Conv, MaxPo
 from striate.native import c_channels, c_conv, c_plan, c_pointwise, c_pool
 from striate.native.c_function import Function, Site
 from striate.native.c_quantise import PRECISIONS
+from striate.native.c_text import remark
 
 WRITERS: Mapping[type[Operation], Callable[[Site], list[Function]]] = {
     Conv: c_conv.conv,
@@ -164,7 +165,7 @@ def _site(writing: _Writing, operation: Operation, x: Shape, place: str) -> Site
         tensors = {name.removeprefix(own): t for name, t in writing.tensors.items() if name.startswith(own)}
     return Site(
         place=place,
-        name=writing.names.get(place, f"operation {place}"),
+        name=remark(writing.names.get(place, "") or f"operation {place}"),
         operation=operation,
         input=x,
         output=operation.shape(x),

@@ -24,7 +24,7 @@ from striate.native.c_quantise import PRECISIONS
 from striate.native.c_text import INDENT, count, entries, identifier, literal, nest
 
 MOST = 50_000_000  # weights: a C compiler reads some hundred thousand a second
-CALLS = 256  # bytes of stack for return addresses and registers, at most two calls deep
+CALLS = 512  # bytes of stack for what is saved of registers, two calls deep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,8 @@ class Source:
         code: text of the .c.
         weight_bytes: constants of the layers.
         static_bytes: the array that all values share.
-        stack_bytes: an upper estimate of what a call takes, by the arrays of its functions.
+        stack_bytes: an upper estimate of what a call takes: the largest arrays of a function, once more for those of
+            functions that the compiler puts into the caller.
     """
 
     symbol: str
@@ -111,7 +112,7 @@ def source(subject: Subject) -> Source:
         code=_code(subject, symbol, made),
         weight_bytes=sum(values.nbytes for function in made.functions for values in function.arrays.values()),
         static_bytes=4 * made.size,
-        stack_bytes=CALLS + max((function.stack for function in made.functions), default=0),
+        stack_bytes=CALLS + 2 * max((function.stack for function in made.functions), default=0),
     )
 
 

@@ -59,7 +59,7 @@ def _character(byte: int) -> str:
 
 def remark(text: str) -> str:
     """A text that may stand in a comment: letters, digits and a few signs that end nothing."""
-    return re.sub(r"[^\w .,:;()\[\]+=<>|-]", "_", text, flags=re.ASCII)
+    return re.sub(r"[^\w .,:()<>-]", "_", text, flags=re.ASCII)
 
 
 def number(value: float) -> str:
