@@ -16,6 +16,7 @@ from torch import Tensor
 from striate.base.errors import ConfigError
 from striate.base.files import make_folder, write
 from striate.base.network import Network
+from striate.base.operations import one_of
 from striate.data.decode import DecodeFault
 from striate.data.kinds import WHITE
 from striate.data.picture import Picture
@@ -25,7 +26,7 @@ from striate.models.described import described
 from striate.models.traced import Traced, traced
 from striate.native.c_check import TOLERANCE, Vectors, check_program, makefile
 from striate.native.c_fold import fold
-from striate.native.c_quantise import as_kept
+from striate.native.c_quantise import PRECISIONS, as_kept
 from striate.native.c_source import Pixels, Source, Subject, rows_of, source
 from striate.native.c_text import identifier
 
@@ -81,7 +82,7 @@ def export_c(
 
     Args:
         location: a run folder or a bundle.
-        out: the C file; its header, test program and Makefile go beside it.  None: a new folder here, called as the run.
+        out: the C file; its header, test program and Makefile go beside it.  None: a folder here, called as the run.
         precision: of the weights, "float32" or "int8".
         overwrite: whether files that were written here before may be replaced.
         model: FILE.py:NAME of the network, which is run, for a model that was trained from such a file.
@@ -91,6 +92,7 @@ def export_c(
         ModelFileError: no model there.
         ResourceError: they cannot be written.
     """
+    one_of("export", "precision", precision, tuple(PRECISIONS))
     path = _target(location, out)
     files = path, path.with_suffix(".h"), path.with_name(f"{path.stem}_test.c"), path.with_name("Makefile")
     _refuse_others(files, overwrite=overwrite)

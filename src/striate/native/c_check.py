@@ -38,7 +38,10 @@ def check_program(symbol: str, vectors: Vectors) -> str:
     beside = '    printf("largest difference from the trained network: %.2g\\n", difference(found, trained));\n'
     upper = symbol.upper()
     return f"""\
-/* Written by Striate.  Compares {symbol}.c with what the network gives; exit 1 where a probability differs by more than {TOLERANCE:g}. */
+/* Written by Striate.  Compares {symbol}.c with what the network gives.
+ *
+ * Exit 1 where a probability differs by more than {TOLERANCE:g}, or is no number.
+ */
 #include "{symbol}.h"
 
 #include <math.h>

@@ -68,7 +68,7 @@ def _dense(site: Site, windows: Windows, weight: np.ndarray) -> Function:
     w = windows.in_a_row() if len(windows.out) > 1 and windows.is_pointwise else windows
     chosen = tile(site.output[0] // w.groups, w.out[-1] if w.out else 1)
     stored, name = site.store(weight), site.symbol
-    bias = site.tensors.get("bias", np.zeros(site.output[0])).astype(np.float32)
+    bias = single(site.tensors.get("bias", np.zeros(site.output[0])))
     arrays = {
         f"{name}_weight": _packed(stored.values, w.groups, chosen),
         f"{name}_bias": _blocks(bias, w.groups, chosen),

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from striate.native.c_function import AXES, KERNEL, Function, Site
+from striate.native.c_quantise import single
 from striate.native.c_sums import Windows, added, moved, reach
 from striate.native.c_text import at, count, nest
 
@@ -17,7 +18,7 @@ TOGETHER = 32  # channels: four vectors of 8, which cover the time that a sum ta
 def depthwise(site: Site, w: Windows, weight: np.ndarray, told: tuple[str, ...]) -> Function:
     """The function of a convolution with as many groups as channels, before and after."""
     stored, name, C = site.store(weight), site.symbol, site.output[0]
-    bias = site.tensors.get("bias", np.zeros(C)).astype(np.float32)
+    bias = single(site.tensors.get("bias", np.zeros(C)))
     arrays = {f"{name}_weight": np.ascontiguousarray(np.moveaxis(stored.values[:, 0], 0, -1)), f"{name}_bias": bias}
     if stored.scale is not None:
         arrays[f"{name}_scale"] = stored.scale

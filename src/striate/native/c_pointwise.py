@@ -12,6 +12,7 @@ from striate.base.operations import Activation, BatchNorm, PReLU, written
 from striate.calculus.activations import AMPLITUDE, STRETCH
 from striate.native.c_fold import scale_and_shift
 from striate.native.c_function import Function, Site
+from striate.native.c_quantise import single
 from striate.native.c_text import count, nest, number
 
 FORMULAS: Mapping[str, Callable[[Activation], str]] = {
@@ -40,7 +41,7 @@ def prelu(site: Site) -> list[Function]:
     """Leaky ReLU with slopes that were learnt."""
     o = site.operation
     assert isinstance(o, PReLU)
-    slopes = site.tensors["weight"].astype(np.float32)
+    slopes = single(site.tensors["weight"])
     if len(slopes) == 1:
         return [_each(site, "prelu", f"v > 0.0f ? v : {number(float(slopes[0]))} * v")]
     name = f"{site.symbol}_slope"
@@ -52,7 +53,7 @@ def batch_norm(site: Site) -> list[Function]:
     o = site.operation
     assert isinstance(o, BatchNorm)
     scale, shift = scale_and_shift({f"own.{name}": value for name, value in site.tensors.items()}, "own", o.eps)
-    arrays = {f"{site.symbol}_scale": scale.astype(np.float32), f"{site.symbol}_shift": shift.astype(np.float32)}
+    arrays = {f"{site.symbol}_scale": single(scale), f"{site.symbol}_shift": single(shift)}
     formula = f"v * {site.symbol}_scale[n] + {site.symbol}_shift[n]"
     return [_each_channel(site, "batch_norm", formula, arrays)]
 

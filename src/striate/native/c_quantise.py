@@ -37,15 +37,21 @@ class Stored:
         return self.values * self.scale.astype(np.float64).reshape(-1, *[1] * (self.values.ndim - 1))
 
 
+def single(values: np.ndarray) -> np.ndarray:
+    """In float32; what is beyond it is refused when it is written."""
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(np.float32)
+
+
 def as_float32(weights: np.ndarray) -> Stored:
     """The weights themselves."""
-    return Stored(weights.astype(np.float32))
+    return Stored(single(weights))
 
 
 def as_int8(weights: np.ndarray) -> Stored:
     """8 bits and a scale for each output channel; a channel of zeros has scale 1."""
     largest = np.abs(weights).reshape(len(weights), -1).max(1)
-    scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+    scale = single(np.where(largest > 0, largest / 127, 1.0))
     scale = np.maximum(scale, np.finfo(np.float32).tiny)
     each = scale.astype(np.float64).reshape(-1, *[1] * (weights.ndim - 1))
     return Stored(np.clip(np.rint(weights / each), -127, 127).astype(np.int8), scale)

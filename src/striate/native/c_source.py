@@ -15,7 +15,7 @@ import numpy as np
 
 from striate.base.errors import ConfigError, NumericError
 from striate.base.network import Network
-from striate.base.operations import written
+from striate.base.operations import one_of, written
 from striate.native.c_channels import softmax_lines
 from striate.native.c_fold import fold
 from striate.native.c_function import Function
@@ -133,9 +133,7 @@ def _check(subject: Subject) -> None:
     for name, values in subject.tensors.items():
         if not np.isfinite(values).all():
             raise NumericError("export", name, "finite", got="a number that is none", fix="train again with a lower lr")
-    if subject.precision not in PRECISIONS:
-        must = f"one of {', '.join(PRECISIONS)}"
-        raise ConfigError("export", "precision", must, got=repr(subject.precision), fix="float32 is exact")
+    one_of("export", "precision", subject.precision, tuple(PRECISIONS))
 
 
 def _header(subject: Subject, symbol: str) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from striate.base.errors import NumericError
+
 INDENT = "    "
 WIDTH = 116  # characters of a line of numbers
 KEYWORDS = frozenset(
@@ -62,16 +64,17 @@ def remark(text: str) -> str:
     return re.sub(r"[^\w .,:()<>-]", "_", text, flags=re.ASCII)
 
 
-def number(value: float) -> str:
-    """A float32 as C writes it, exact.
+def number(value: int | float) -> str:
+    """The float32 nearest to a number as C writes it, exact, in as few digits as that takes.
 
-    >>> number(1.0), number(-0.1), number(1e-20)
-    ('1.0f', '-0.1f', '1e-20f')
+    Raises:
+        NumericError: beyond float32.
+
+    >>> number(1), number(-0.1), number(1e-20), number(1e-200)
+    ('1.0f', '-0.1f', '1e-20f', '0.0f')
     """
-    text = f"{value:.9g}"
-    shorter = f"{value:.7g}"
-    text = shorter if np.float32(shorter) == np.float32(value) else text
-    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+    (word,) = entries(np.array([value]))
+    return word
 
 
 def array(name: str, values: np.ndarray) -> str:
@@ -81,9 +84,19 @@ def array(name: str, values: np.ndarray) -> str:
 
 
 def entries(values: np.ndarray) -> list[str]:
-    """Every number of an array as C writes it, the last axis running fastest."""
-    flat = values.ravel().tolist()
-    return [number(value) for value in flat] if values.dtype.kind == "f" else [str(value) for value in flat]
+    """Every number of an array as C writes it, the last axis running fastest.
+
+    Raises:
+        NumericError: a number beyond float32, or none.
+    """
+    if values.dtype.kind != "f" and values.dtype.itemsize <= 4:
+        return [str(value) for value in values.ravel().tolist()]
+    with np.errstate(over="ignore", under="ignore"):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        fix = "train again with a lower lr, and smaller options of its layers"
+        raise NumericError("export", "every number of the network", "finite in float32", got="one that is not", fix=fix)
+    return [f"{word}f" for word in values.ravel().astype(str).tolist()]
 
 
 def _rows(words: Iterable[str]) -> str:

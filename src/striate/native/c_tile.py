@@ -29,7 +29,7 @@ def tile(channels: int, pixels: int) -> Tile:
     >>> tile(6, 28)
     Tile(pixels=7, channels=8, blocks=1)
     >>> tile(120, 1)
-    Tile(pixels=1, channels=64, blocks=2)
+    Tile(pixels=1, channels=40, blocks=3)
     """
     widths = [4] if channels <= 4 else range(LANES, LANES * SUMS + 1, LANES)
     found = []
