@@ -240,6 +240,6 @@ def _check_description(seen: Traced, predictor: Predictor, images: Sequence[np.n
     found = _computed(seen.network, _arrays(seen.tensors), predictor, images)
     apart = float(np.abs(found - trained).max())
     if not apart <= TOLERANCE:
-        must = f"to give the bundle's probabilities within {TOLERANCE:g}"
-        fix = "C code is written for a network that does the same for every picture"
-        raise ConfigError("export", "the network as it was read", must, got=f"{apart:.2g} apart", fix=fix)
+        got = f"{apart:.2g} apart in a probability from what it did for a picture of zeros"
+        fix = "let the network take no decisions by its numbers"
+        raise ConfigError("export", "the network", "one that does the same for every picture", got=got, fix=fix)

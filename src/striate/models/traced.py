@@ -190,7 +190,7 @@ class _Recorder(TorchFunctionMode):
             return _Seen(before, operation, name=f"{self._running[-1]}.{name}".strip("."))
         path = self._running[-1]
         part = type(self._module.get_submodule(path)).__name__
-        where, what = f"module {path or 'the network'} ({part})", "what it computes"
+        where, what = f"module {path} ({part})" if path else f"network {part}", "what it computes"
         fix = "build the network of layers of torch and of striate.layers that `striate inspect` names"
         raise ConfigError(where, what, "layers, sums and concatenations", got=f"torch's {name}", fix=fix)
 

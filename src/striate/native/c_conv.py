@@ -15,6 +15,7 @@ from striate.base.windowed import Conv
 from striate.native.c_depthwise import depthwise
 from striate.native.c_function import AXES, KERNEL, Function, Site
 from striate.native.c_pad import pad
+from striate.native.c_quantise import single
 from striate.native.c_sums import Sums, Windows, reach
 from striate.native.c_tile import Tile, tile
 

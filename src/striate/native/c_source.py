@@ -7,7 +7,7 @@ code adds that, and normalises.  No allocation, and nothing but libm and string.
 must not call it while another is in it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -256,6 +256,6 @@ def _softmax(subject: Subject) -> Function:
     return Function(name="softmax", told=("probabilities", told), body=tuple(softmax_lines("x", "y", C, T)), size=C)
 
 
-def rows_of(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+def rows_of(images: Iterable[np.ndarray]) -> list[np.ndarray]:
     """(C, H, W) bytes as the C code takes them, one row each."""
     return [np.ascontiguousarray(image.transpose(1, 2, 0)).reshape(-1) for image in images]
