@@ -122,9 +122,7 @@ def test_the_probabilities_are_those_of_the_predictor_on_a_picture_of_its_own(di
     predictor = load(digits)
     path = sorted((digits / "samples").iterdir())[-1]
     image = np.ascontiguousarray(predictor.fit(path).transpose(1, 2, 0)).tobytes()
-    lines = (
-        subprocess.run([tmp_path / "main"], input=image, capture_output=True, check=True).stdout.decode().splitlines()
-    )
+    printed = subprocess.run([tmp_path / "main"], input=image, capture_output=True, check=True).stdout.decode()
     found = {name: float(probability) for name, probability in map(str.split, printed.splitlines())}
     expected = predictor.predict(path, top=10)
     assert found == pytest.approx(dict(expected.top), abs=1e-5)
@@ -220,8 +218,6 @@ def test_a_network_that_decides_by_the_picture_is_found_out(bundle, tmp_path, mo
     torch.manual_seed(0)
     both = Predictor(dataclasses.replace(loaded, model=Bright()))
     monkeypatch.setattr(module, "load", lambda *_, **__: both)
-    with pytest.raises(
-        ConfigError, match=r"the network must be one that does the same for every picture, got \S+ apart"
-    ):
+    with pytest.raises(ConfigError, match=r"one that does the same for every picture, got \S+ apart"):
         export_c(bundle, out=tmp_path / "net.c")
     assert not (tmp_path / "net.c").exists()
