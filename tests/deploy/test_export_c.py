@@ -129,8 +129,10 @@ def test_the_probabilities_are_those_of_the_predictor_on_a_picture_of_its_own(di
 
 
 @needs_compiler
-def test_colour_and_branches_and_names_that_are_hostile(tmp_path):
-    folder = saved(tmp_path / "model", name="shufflenet", picture=Picture(3, 32, 32))
+@pytest.mark.parametrize(("name", "pad"), [("shufflenet", 0), ("lenet5", 3)])
+def test_colour_and_branches_and_borders_and_names_that_are_hostile(tmp_path, name, pad):
+    side = 32 - 2 * pad
+    folder = saved(tmp_path / "model", name=name, picture=Picture(3, side, side, pad=pad))
     exported = export_c(folder, out=tmp_path / "c" / "net.c")
     result = make_test(exported, f"CC={COMPILER}", f"CFLAGS={' '.join(STRICT)} -O1")
     assert result.returncode == 0, result.stdout + result.stderr

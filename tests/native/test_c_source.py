@@ -64,7 +64,7 @@ def pictures(count=3):
 
 def expected(module, images, temperature=1.0):
     shift, scale = (torch.tensor(values).double().reshape(3, 1, 1) for values in (PIXELS.shift, PIXELS.scale))
-    x = torch.nn.functional.pad((torch.from_numpy(images).double() - shift) * scale, (1, 1, 1, 1))
+    x = (torch.nn.functional.pad(torch.from_numpy(images).double(), (1, 1, 1, 1)) - shift) * scale
     return (module(x) / temperature).softmax(1).detach().numpy()
 
 

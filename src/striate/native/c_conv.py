@@ -76,13 +76,14 @@ def _dense(site: Site, windows: Windows, weight: np.ndarray) -> Function:
     }
     if stored.scale is not None:
         arrays[f"{name}_scale"] = _blocks(stored.scale, w.groups, chosen)
+    sums = Sums(name, w, chosen, site.output[0], stored.scale is not None)
     return Function(
         name=f"{name}_{site.operation.kind}",
         told=_told(site, windows),
-        body=tuple(Sums(name, w, chosen, site.output[0], stored.scale is not None).lines()),
+        body=tuple(sums.lines()),
         size=prod(site.output),
         arrays=arrays,
-        stack=chosen.pixels * chosen.channels * 4,
+        stack=sums.stack_bytes,
     )
 
 

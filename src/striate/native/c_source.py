@@ -29,7 +29,7 @@ CALLS = 512  # bytes of stack for what is saved of registers, two calls deep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """From bytes to what the network reads: x = (v - shift) * scale, then a border of zeros.
+    """From bytes to what the network reads: x = (v - shift) * scale, v = 0 in the border.
 
     Args:
         pad: width of the border, pixels.
@@ -231,19 +231,21 @@ def _normalise(subject: Subject) -> Function:
     row = W + 2 * pad
     target = f"y + ((i + {pad}) * {row} + {pad}) * {C}" if pad else f"y + i * {W * C}"
     if C == 1:
-        each = nest([count("j", W)], [f"out[j] = ((float)in[j] - {entries(shift)[0]}) * {entries(scale)[0]};"])
+        (less,), (times,) = entries(shift), entries(scale)
+        black = nest([count("n", (H + 2 * pad) * row)], [f"y[n] = -{less} * {times};".replace("--", "")])
+        each = nest([count("j", W)], [f"out[j] = ((float)in[j] - {less}) * {times};"])
     else:
+        black = nest([count("p", (H + 2 * pad) * row), count("n", C)], [f"y[p * {C} + n] = -shift[n] * scale[n];"])
         line = f"out[j * {C} + n] = ((float)in[j * {C} + n] - shift[n]) * scale[n];"
         each = nest([count("j", W), count("n", C)], [line])
-    border = [f"memset(y, 0, {(H + 2 * pad) * row * C} * sizeof *y);"] if pad else []
     lines = nest(
         [count("i", H)], [f"const uint8_t *const in = x + i * {W * C};", f"float *const out = {target};", *each]
     )
-    padded = f", then a border of {pad} zeros" if pad else ""
+    around = f", within a border of {pad} black pixels" if pad else ""
     return Function(
         name="normalise",
-        told=(f"the image: {H}x{W}x{C} bytes, channels last, (v - shift) scale{padded}",),
-        body=(*border, *lines),
+        told=(f"the image: {H}x{W}x{C} bytes, channels last{around}; y = (v - shift) scale",),
+        body=(*(black if pad else []), *lines),
         size=prod(subject.network.input_shape),
         arrays={"shift": shift, "scale": scale} if C > 1 else {},
         takes="uint8_t",

@@ -19,6 +19,8 @@ from striate.native.c_function import AXES, KERNEL
 from striate.native.c_text import at, count, nest, times
 from striate.native.c_tile import Tile
 
+FLOATS = 1024  # of weights in 8 bits that are floats at the same time: 4 KiB of stack
+
 
 class Windows(NamedTuple):
     """A convolution on a padded map, axis by axis; no axes for a linear layer."""
@@ -64,6 +66,15 @@ def moved(pointer: str, by: str) -> str:
     return added(pointer, by)
 
 
+def together(run: int, width: int) -> int:
+    """How many of a run of entries are turned into floats at once: a divisor of it, `FLOATS` numbers at most if it can.
+
+    >>> together(30, 16), together(400, 40), together(7, 96), together(1009, 8)
+    (30, 25, 7, 1)
+    """
+    return max(some for some in range(1, run + 1) if run % some == 0 and (some * width <= FLOATS or some == 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
     """The body of one function.
@@ -92,6 +103,21 @@ class Sums:
     @property
     def _per_group(self) -> int:
         return self.out_channels // self.windows.groups
+
+    @property
+    def _run(self) -> int:
+        """Numbers of the input that lie in one piece within the window: a row of it, or a pixel."""
+        w = self.windows
+        share = w.channels // w.groups
+        in_one_piece = bool(w.kernel) and w.groups == 1 and w.dilation[-1] == 1
+        return share * w.kernel[-1] if in_one_piece else share
+
+    @property
+    def stack_bytes(self) -> int:
+        """Of its arrays."""
+        pixels, width, _ = self.tile
+        turned = together(self._run, width) * width if self.scaled else 0
+        return 4 * (pixels * width + turned)
 
     @property
     def _letters(self) -> tuple[str, ...]:
@@ -142,16 +168,34 @@ class Sums:
         inner = KERNEL[len(KERNEL) - len(w.kernel) :]
         places = [reach(*axis) for axis in zip(self._letters, w.stride, inner, w.dilation, strict=True)]
         loops = [count(u, k) for u, k in zip(inner, w.kernel, strict=True)]
-        run = share
-        if w.kernel and (w.kernel[-1] == 1 or (w.groups == 1 and w.dilation[-1] == 1)):
-            run, loops = share * w.kernel[-1], loops[:-1]  # a row of the window lies in one piece
-            places[-1] = times("j", w.stride[-1])
+        run = self._run
+        if w.kernel and run == share * w.kernel[-1]:
+            loops, places[-1] = loops[:-1], times("j", w.stride[-1])
         row = added(at(places, w.sizes, w.channels), times("g", share) if w.groups > 1 else "")
         step = w.stride[-1] * w.channels if w.stride else 0
+        start = f"const float *const row = {moved('x', row)};"
+        if self.scaled:
+            return nest(loops, [start, *self._run_of_bytes(run, step)])
         sums = [f"sum{p}[n] += row[{added(str(p * step), 'k')}] * q;" for p in range(pixels)]
-        entry = [f"const float q = {'(float)w[n]' if self.scaled else 'w[n]'};", *sums]
-        run_through = nest([f"for (int k = 0; k < {run}; ++k, w += {width})", count("n", width)], entry)
-        return nest(loops, [f"const float *const row = {moved('x', row)};", *run_through])
+        heads = [f"for (int k = 0; k < {run}; ++k, w += {width})", count("n", width)]
+        return nest(loops, [start, *nest(heads, ["const float q = w[n];", *sums])])
+
+    def _run_of_bytes(self, run: int, step: int) -> list[str]:
+        """So many entries whose weights are whole numbers: first turned into floats, some at once, then summed.
+
+        In one loop the compiler would take a byte at a time.
+        """
+        pixels, width, _ = self.tile
+        some = together(run, width)
+        place = "k" if some == run else "r + k"
+        sums = [f"sum{p}[n] += row[{added(str(p * step), place)}] * q[k * {width} + n];" for p in range(pixels)]
+        lines = [
+            f"float q[{some * width}];",
+            *nest([count("n", some * width)], ["q[n] = (float)w[n];"]),
+            *nest([count("k", some), count("n", width)], sums),
+            f"w += {some * width};",
+        ]
+        return nest([count("r", run, some)] if some < run else [], lines)
 
     def _store(self) -> list[str]:
         """The sums, their scale and the bias, where they are real channels."""
