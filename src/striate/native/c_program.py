@@ -5,7 +5,7 @@ follows takes its weights in our order instead, so that nothing is moved.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -213,13 +213,4 @@ def _in_our_order(site: Site, flat: Shape) -> Site:
     """The linear layer for inputs that lie [pixel][channel]."""
     weight = site.tensors["weight"]
     moved = np.moveaxis(weight.reshape(len(weight), *flat), 1, -1).reshape(weight.shape)
-    tensors = {**site.tensors, "weight": moved}
-    return Site(
-        place=site.place,
-        name=site.name,
-        operation=site.operation,
-        input=site.input,
-        output=site.output,
-        tensors=tensors,
-        store=site.store,
-    )
+    return replace(site, tensors={**site.tensors, "weight": moved})
