@@ -17,6 +17,7 @@ from striate.base.errors import Stopped, StriateError
 from striate.base.memory import is_out_of_memory
 from striate.cli.data import app as data
 from striate.cli.evaluate import evaluate
+from striate.cli.export import export
 from striate.cli.inspect import inspect
 from striate.cli.predict import predict
 from striate.cli.resume import resume
@@ -24,7 +25,7 @@ from striate.cli.train import train
 from striate.cli.verify import verify
 from striate.cli.watch import watch
 
-COMMANDS = (train, resume, watch, evaluate, predict, inspect, verify)
+COMMANDS = (train, resume, watch, evaluate, predict, inspect, export, verify)
 
 app = typer.Typer(
     name="striate",
