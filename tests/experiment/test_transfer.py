@@ -108,5 +108,5 @@ def test_damaged_weights_are_refused_before_the_data_are_read(recipe, run, tmp_p
     (bundle / "model.safetensors").write_bytes(weights)
     monkeypatch.setattr(train, "opened", None)
     asked = parse_recipe({**recipe.model_dump(), "transfer": {"weights": str(bundle)}})
-    with pytest.raises(ModelFileError, match="model.safetensors"):
+    with pytest.raises(ModelFileError, match=r"model\.safetensors"):
         next(iter(start(asked, run=tmp_path / "run")))

@@ -68,7 +68,7 @@ from striate.cli.main import main
 torch.nn.Conv2d(1, 8, 3)(torch.ones(8, 1, 9, 9)).sum().backward()  # what torch loads when it is first used
 size = int(re.search("VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (size + 400 * 2**20,) * 2)
-main(sys.argv[1:])
+main()
 """
 
 
@@ -76,7 +76,15 @@ main(sys.argv[1:])
 def test_a_process_that_may_not_have_the_memory_names_the_batch_size_to_try(recipe, tmp_path):
     run = tmp_path / "run"
     (tmp_path / "recipe.toml").write_text(recipe.as_toml())
-    wide = [tmp_path / "recipe.toml", "--run", run, "--batch-size", "1000", "model=resnet20", "preprocess.image_size=128"]
+    wide = [
+        tmp_path / "recipe.toml",
+        "--run",
+        run,
+        "--batch-size",
+        "1000",
+        "model=resnet20",
+        "preprocess.image_size=128",
+    ]
     done = subprocess.run([sys.executable, "-c", LIMITED, "train", *wide], capture_output=True, text=True, timeout=120)
     assert done.returncode == 6, done.stderr
     assert "out of memory at batch size" in done.stderr

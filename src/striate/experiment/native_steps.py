@@ -53,7 +53,7 @@ def obstacle(recipe: Recipe, built: Network) -> str:
     try:
         fuse(described(built))
     except StriateError as error:
-        return str(error).splitlines()[0].partition(": ")[2]
+        return str(error).splitlines()[0].partition(": ")[2].rstrip(".")
     return ""
 
 
@@ -105,8 +105,8 @@ def described(built: Network) -> Description:
     Raises:
         ConfigError: it is no such network.
     """
-    shape = built.card.sample(built.asked)
-    return describe(as_row(built.module, shape), shape)
+    shape, module = built.card.sample(built.asked), built.module
+    return describe(module if type(module) is nn.Sequential else as_row(module, shape), shape)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,118 @@
+"""The native engine in a run: when it is taken, and that its runs are those of torch but for rounding."""
+
+import pytest
+import torch
+from tests.faults.runs import rows, same, tensors, train
+
+from striate.base.errors import ConfigError
+from striate.experiment.events import Started
+from striate.experiment.recipe import parse_recipe
+from striate.experiment.train import go_on, start
+from striate.native.library import VARIABLE, library
+
+pytestmark = pytest.mark.skipif(library() is None, reason="no compiler at install")
+
+
+@pytest.fixture
+def asked(shapes):
+    return {
+        "data": str(shapes),
+        "epochs": 2,
+        "batch_size": 16,
+        "lr": 0.01,
+        "augment": {"shift": 2, "flip": True},
+        "regularise": {"dropout": 0.2},
+        "loss": {"label_smoothing": 0.1, "class_weights": "balanced"},
+    }
+
+
+def run(asked, path, **execution):
+    train(start(parse_recipe({**asked, "execution": execution}), run=path))
+    return path
+
+
+def told(asked, path):
+    events = start(parse_recipe(asked), run=path)
+    started = next(event for event in events if isinstance(event, Started))
+    events.close()
+    return started.headline
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"optimizer": "adamw", "weight_decay": 0.1},
+        {"optimizer": "adam", "lr": 0.001, "update": {"clip_norm": 0.5}},
+        {
+            "model": "conv 8 3x3 same, batch_norm, relu, maxpool 2, flatten, dropout 0.2, linear 3",
+            "update": {"ema_decay": 0.9},
+        },
+        {"update": {"nesterov": True, "clip_value": 0.01}, "regularise": {"l1": 1e-3}, "weight_decay": 1e-2},
+    ],
+    ids=["sgd", "adamw", "adam", "batch norm and a running mean", "penalties"],
+)
+def test_a_run_is_that_of_torch_to_rounding(asked, more, tmp_path):
+    asked = {**asked, **more}
+    native = run(asked, tmp_path / "native", engine="native")
+    torchs = run(asked, tmp_path / "torch", engine="torch", precision="float32", memory_format="contiguous")
+    ours, theirs = tensors(native), tensors(torchs)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=2e-2, atol=2e-3, msg=lambda m, n=name: f"{n}: {m}")
+    for mine, its in zip(rows(native)[1:], rows(torchs)[1:], strict=True):
+        assert [float(x) for x in mine] == pytest.approx([float(x) for x in its], rel=5e-3, abs=2e-2)
+
+
+def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(asked, tmp_path):
+    whole = run(asked, tmp_path / "whole", engine="native")
+    events = start(
+        parse_recipe({**asked, "execution": {"engine": "native", "checkpoint_seconds": 1e-9}}), run=tmp_path / "cut"
+    )
+    for _ in range(5):
+        next(events)
+    events.close()
+    train(go_on(tmp_path / "cut"))
+    assert same(whole, tmp_path / "cut")
+
+
+def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
+    assert "native engine" in told(asked, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"model": "conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "regularise": {}}, "got conv"),
+        ({"optimizer": "rmsprop"}, "optimizer = rmsprop"),
+        ({"update": {"accumulate": 2}}, "update.accumulate = 2"),
+        ({"loss": {"name": "hinge"}}, "loss.name = hinge"),
+        ({"augment": {"mixup": 0.2}}, "augment.mixup = 0.2"),
+        ({"regularise": {"max_norm": 1.0}}, "regularise.max_norm = 1.0"),
+        ({"model": "conv 96 3x3, relu, flatten, linear 3", "regularise": {}}, "convolutions of 96 channels"),
+        ({"model": "conv 4 3x3, gelu, flatten, linear 3", "regularise": {}}, "got gelu"),
+    ],
+)
+def test_torch_takes_the_rest_and_says_why_not(asked, change, why, tmp_path):
+    headline = told({**asked, **change}, tmp_path / "run")
+    assert "torch engine" in headline
+    assert why in headline
+
+
+def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tmp_path):
+    wanted = {**asked, "optimizer": "rmsprop", "execution": {"engine": "native"}}
+    with pytest.raises(ConfigError, match="native with optimizer = rmsprop"):
+        told(wanted, tmp_path / "run")
+
+
+def test_without_the_library_a_run_goes_on_with_torch_and_says_so(asked, tmp_path, monkeypatch):
+    events = start(parse_recipe({**asked, "execution": {"checkpoint_seconds": 1e-9}}), run=tmp_path / "run")
+    for _ in range(4):
+        next(events)
+    events.close()
+    monkeypatch.setenv(VARIABLE, "off")
+    events = go_on(tmp_path / "run")
+    headline = next(event for event in events if isinstance(event, Started)).headline
+    assert "torch engine" in headline
+    assert "STRIATE_NATIVE=off" in headline
+    train(events)
