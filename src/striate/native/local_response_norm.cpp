@@ -25,8 +25,6 @@ struct Norm {  // as in local_response_norm.py
 namespace {
 
 constexpr int64_t PIECE = 1 << 15;   // numbers of a piece of work
-constexpr int64_t CACHED = 1 << 24;  // bytes; a larger result would only drive others out of the cache
-constexpr int64_t LINE = 64;         // bytes
 
 struct Plan {
     Norm norm;
@@ -68,27 +66,6 @@ INLINE V window(const float* from, int64_t step, int64_t count) {
     V total = load(from);
     for (int64_t place = 1; place < count; place++) total += load(from + place * step);
     return total;
-}
-
-template <class F>
-INLINE void each(int64_t from, int64_t to, F f) {
-    for (; from + LANES <= to; from += LANES) f(from, Whole{});
-    if (from < to) f(from, Part{int(to - from)});
-}
-
-// The values of a run go to memory: whole lines past the cache where that is wanted.
-template <class T, class F>
-INLINE void write(T* to, int64_t length, bool streams, F value) {
-    const auto keep = [&](int64_t i, auto lanes) { store(to + i, value(i, lanes), lanes); };
-    int64_t head = 0, lines = 0;
-    if (streams) {
-        head = int64_t(-uintptr_t(to) % LINE / sizeof(T));
-        if (head > length) head = length;
-        lines = (length - head) * int64_t(sizeof(T)) / LINE * (LINE / int64_t(sizeof(T)));
-    }
-    each(0, head, keep);
-    for (int64_t i = head; i < head + lines; i += LANES) stream(to + i, value(i, Whole{}));
-    each(head + lines, length, keep);
 }
 
 template <class T, bool ROOTS, int N>

@@ -3,6 +3,9 @@
 
 #include "vector.h"
 
+constexpr int64_t LINE = 64;         // bytes of a line of the cache
+constexpr int64_t CACHED = 1 << 24;  // bytes; a larger result would only drive others out of the cache
+
 struct bfloat16 {
     uint16_t bits;
 };
@@ -117,4 +120,26 @@ INLINE V root(V v) {
     for (int lane = 0; lane < LANES; lane++) v[lane] = __builtin_sqrtf(v[lane]);
     return v;
 #endif
+}
+
+// The numbers from .. to - 1, by whole vectors and the part that is left.
+template <class F>
+INLINE void each(int64_t from, int64_t to, F f) {
+    for (; from + LANES <= to; from += LANES) f(from, Whole{});
+    if (from < to) f(from, Part{int(to - from)});
+}
+
+// The values of a run of numbers go to memory: whole lines past the cache where `streams`.
+template <class T, class F>
+INLINE void write(T* to, int64_t length, bool streams, F value) {
+    const auto keep = [&](int64_t i, auto lanes) { store(to + i, value(i, lanes), lanes); };
+    int64_t head = 0, lines = 0;
+    if (streams) {
+        head = int64_t(-uintptr_t(to) % LINE / sizeof(T));
+        if (head > length) head = length;
+        lines = (length - head) * int64_t(sizeof(T)) / LINE * (LINE / int64_t(sizeof(T)));
+    }
+    each(0, head, keep);
+    for (int64_t i = head; i < head + lines; i += LANES) stream(to + i, value(i, Whole{}));
+    each(head + lines, length, keep);
 }
