@@ -3,8 +3,9 @@
     python benchmarks/augment.py [part of a task's name] … [--rounds 5] [--pictures 512]
 
 Every contestant turns the same uint8 pictures in memory into batches of normalised float32 network input, by the same
-random changes.  "Striate" makes them with torch's operations, "Striate, native" in one pass of the native library, where
-pictures are only moved; both as training has them made, by one core.  "Pillow" is what people write: a Dataset that changes one picture with Pillow, and torch's DataLoader.
+random changes.  "Striate" makes them with torch's operations, "Striate, native" in one pass of the native library where
+pictures are only moved; both as training has them made, by one core.  "Pillow" is what people write: a Dataset that
+changes one picture with Pillow, and torch's DataLoader.
 All run in one process, turn about, round by round, so that what slows the machine slows all; the first pass of each
 warms up and is not counted.  Printed are the median of the rounds in pictures/s and how many times the speed of the
 DataLoader with two workers that is (the median of the rounds' ratios, least to most).

@@ -32,7 +32,8 @@ struct Plan {
 
 INLINE V bytes(const uint8_t* from, Whole) {  // GCC 12 converts a vector shorter than a register byte by byte
 #if defined(__AVX512F__)
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from)));
+    const __mmask16 every = -1;  // GCC 12 warns of the plain ones
+    return _mm512_maskz_cvtepi32_ps(every, _mm512_maskz_cvtepu8_epi32(every, _mm_loadu_si128((const __m128i*)from)));
 #elif defined(__AVX2__)
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
 #else

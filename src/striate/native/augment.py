@@ -35,7 +35,7 @@ def windows(
     size: tuple[int, int],
     border: int,
     steps: tuple[Float32[Tensor, " C"], Float32[Tensor, " C"]],
-) -> Float32[Tensor, "B C h+2*border w+2*border"]:
+) -> Float32[Tensor, "B C u v"]:
     """Cut windows out of pictures, mirror them and normalise; needs the library.
 
     Args:
@@ -48,7 +48,7 @@ def windows(
         steps: what is subtracted from each channel and what it is then multiplied by.
 
     Returns:
-        Channels last in memory.
+        As large as windows and borders, channels last in memory.
     """
     found = library()
     assert found is not None, "the caller asks library() first"
@@ -56,7 +56,8 @@ def windows(
     out = torch.empty((count, C, h + 2 * border, w + 2 * border), memory_format=torch.channels_last)
     addresses, moves = _addresses(segments, places), moves.contiguous()
     shift, scale = (values.contiguous() for values in steps)
-    assert len(moves) == count and len(shift) == len(scale) == C, "one of each"
+    assert len(moves) == count, "one move a picture"
+    assert len(shift) == len(scale) == C, "one step a channel"
     call = _Call(
         addresses.ctypes.data, moves.data_ptr(), shift.data_ptr(), scale.data_ptr(), out.data_ptr(),
         count, H, W, C, h, w, border, torch.get_num_threads(),

@@ -115,6 +115,8 @@ def _mirrored(images: Images, draws: Draws) -> Images:
 def _flipped(images: Images, flip: Bool[Tensor, " B"], axis: int) -> Images:
     """Mirror the chosen ones where they lie: three times as fast as choosing between two whole batches."""
     chosen = flip.nonzero()[:, 0].to(images.device)
+    if not len(chosen):
+        return images
     rows = images.permute(0, 2, 3, 1)  # B H W C
     mirrored = rows.index_select(0, chosen).flip(axis)
     if rows.is_contiguous() and rows.stride(0) * rows.element_size() % 8 == 0:  # torch copies number by number, so
