@@ -3,7 +3,9 @@
     python benchmarks/augment.py [part of a task's name] … [--rounds 5] [--pictures 512]
 
 Every contestant turns the same uint8 pictures in memory into batches of normalised float32 network input, by the same
-random changes.  "Pillow" is what people write: a Dataset that changes one picture with Pillow, and torch's DataLoader.
+random changes.  "Striate" makes them with torch's operations, "Striate, native" in one pass of the native library where
+pictures are only moved; both as training has them made, by one core.  "Pillow" is what people write: a Dataset that
+changes one picture with Pillow, and torch's DataLoader.
 All run in one process, turn about, round by round, so that what slows the machine slows all; the first pass of each
 warms up and is not counted.  Printed are the median of the rounds in pictures/s and how many times the speed of the
 DataLoader with two workers that is (the median of the rounds' ratios, least to most).
@@ -23,10 +25,15 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from striate.data.augment import Augment, apply, draw
+from striate.base.allocator import keep_memory
+from striate.data.augment import Augment
+from striate.data.batches import Feed, Windows, training_batches
 from striate.data.picture import Picture
-from striate.data.prefetch import prefetched
+from striate.data.pictures import Held
 from striate.data.preprocess import Preprocess
+from striate.data.split import Split
+from striate.native.augment import windows
+from striate.native.library import absence, library
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 JITTER = (0.4, 0.4, 0.4, 0.1)  # brightness, contrast, saturation, hue
@@ -66,7 +73,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=512, help="of 224 px, in a pass")
     asked = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {asked.rounds} rounds")
+    kept = "kept" if keep_memory() else "as usual"  # as in training
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, memory {kept}, ", end="")
+    print(f"native library: {library() or absence()}; medians of {asked.rounds} rounds")
     if not has_kornia():
         print("kornia: left out, not installed: pip install -c constraints.txt -e '.[bench]'")
     for task in TASKS:
@@ -82,6 +91,8 @@ def compete(task: Task, count: int, rounds: int) -> None:
         "Pillow, DataLoader, 0 workers": pillow(task, pixels, workers=0),
         "Striate": striate(task, pixels),
     }
+    if library() is not None and task.augment.only_moves:
+        contestants["Striate, native"] = striate(task, pixels, windows)
     if has_kornia():
         contestants["kornia"] = with_kornia(task, pixels)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -99,28 +110,14 @@ def compete(task: Task, count: int, rounds: int) -> None:
         print(f"  {name:<31} {rate:>10,.0f} pictures/s   x {middle:.2f} ({least:.2f} to {most:.2f})", flush=True)
 
 
-def striate(task: Task, pixels: np.ndarray) -> Pass:
-    """Batches drawn, gathered, changed and normalised as a whole."""
-    images = torch.from_numpy(pixels)
-    epochs = iter(range(1000))
+def striate(task: Task, pixels: np.ndarray, windows: Windows | None = None) -> Pass:
+    """The batches of training: drawn, gathered, changed and normalised as a whole, by one core."""
+    names = tuple(map(str, range(len(pixels))))
+    split = Split(Held(pixels), torch.zeros(len(pixels), dtype=torch.int64), names)
     preprocess = Preprocess(Picture(3, task.size, task.size), MEAN, STD)
-
-    def made() -> Iterator[Tensor]:
-        epoch = next(epochs)
-        order = torch.randperm(len(images))
-        draws = draw(task.augment, 0, epoch, np.arange(len(images), dtype=np.int64))
-        for samples in order.split(task.batch_size):
-            batch = images.index_select(0, samples).permute(0, 3, 1, 2)
-            yield network_input(apply(batch, draws[samples], size=(task.size, task.size)), preprocess)
-
-    return lambda: prefetched(made())  # by one core, as training has them made
-
-
-def network_input(images: Tensor, preprocess: Preprocess) -> Tensor:
-    """Bytes by the function of training, computed pixels by the same formula."""
-    if images.dtype == torch.uint8:
-        return preprocess.to_input(images)
-    return images.sub_(255 * channels(MEAN)).mul_(1 / (255 * channels(STD)))
+    feed = Feed(split, preprocess, task.augment, 0, task.batch_size, num_classes=1, windows=windows)
+    epochs = iter(range(1000))
+    return lambda: (x for x, _ in training_batches(feed, next(epochs)))
 
 
 def channels(values: tuple[float, ...]) -> Tensor:

@@ -73,6 +73,23 @@ def test_the_augmentation_benchmark_prints_how_many_times_the_dataloader_s_speed
         assert ratio == pytest.approx(rate / found[workers][0], rel=0.05, abs=0.02)
 
 
+def test_the_local_response_norm_benchmark_prints_how_many_times_the_base_s_speed_each_has():
+    script = str(BENCHMARKS / "local_response_norm.py")
+    options = ["--rounds", "1", "--batch", "1", "--threads", "1", "--malloc", "usual"]
+    done = subprocess.run(
+        [sys.executable, script, *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "STRIATE_NATIVE": "off"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "memory as usual, native library: STRIATE_NATIVE=off; medians of 1 rounds" in done.stdout
+    row = re.compile(r"^  (torch|blocks) +([\d.]+) ms   x ([\d.]+) \(\3 to \3\)$", re.M)
+    names = [name for name, _, _ in row.findall(done.stdout)]
+    assert names == ["torch", "blocks", "torch", "blocks", "blocks", "blocks"] * 2  # torch has no bfloat16
+
+
 def test_the_contestants_of_the_augmentation_benchmark_make_the_same_kind_of_batch(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     benchmark = importlib.import_module("augment")

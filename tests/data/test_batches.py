@@ -1,11 +1,13 @@
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 import torch
 
-from striate.data.augment import Augment, apply, draw
-from striate.data.batches import Feed, balanced_order, epoch_order, evaluation_batches, training_batches
+from striate.data.augment import Augment, apply, draw, moves
+from striate.data.batches import Feed, balanced_order, batch_of, epoch_order, evaluation_batches, training_batches
 from striate.data.picture import Picture
-from striate.data.pictures import Held
+from striate.data.pictures import Held, Shelved, lying
 from striate.data.preprocess import Preprocess
 from striate.data.split import Split
 
@@ -127,3 +129,90 @@ def test_balanced_batches_repeat_a_sample_with_other_changes():
     assert sorted(torch.bincount(y).tolist()) == [17, 18, 18]
     rare = x[y == 2]
     assert len(torch.unique(rare.flatten(1), dim=0)) > 10, "three pictures, each six times, differently"
+
+
+ASKED: list[dict[str, object]] = []
+
+
+def windows(segments, places, moves, *, size, border, steps):
+    """Stands for the native library: remembers what it is asked for."""
+    ASKED.append({"segments": segments, "places": places, "moves": moves, "size": size, "border": border})
+    return torch.zeros(len(places), segments[0].shape[3], size[0] + 2 * border, size[1] + 2 * border)
+
+
+def one_pass_feed(**changes):
+    feed = Feed(split(), PREPROCESS, Augment(1, True), seed=3, batch_size=8, num_classes=10, windows=windows)
+    return replace(feed, **changes)
+
+
+def test_pictures_that_are_only_moved_are_handed_over_as_they_lie():
+    ASKED.clear()
+    feed, samples = one_pass_feed(), np.array([5, 0, 60])  # the last is the second round of 7
+    x, y = batch_of(feed, 2, samples)
+    (asked,) = ASKED
+    assert x.shape == (3, 1, 10, 10)
+    assert y.tolist() == [5, 0, 7]
+    assert asked["segments"][0] is feed.split.pictures.pixels
+    assert asked["places"].tolist() == [[0, 5], [0, 0], [0, 7]]
+    assert asked["size"] == (8, 8)
+    assert asked["border"] == 1
+    assert torch.equal(asked["moves"], moves(draw(feed.augment, 3, 2, samples), (8, 8), (8, 8)))
+    assert asked["moves"][:, 2].any()
+    ASKED.clear()
+    batch_of(one_pass_feed(augment=Augment()), 2, samples)
+    assert not ASKED[0]["moves"].any()
+
+
+OTHERS = [
+    {"augment": Augment(erase=0.5)},
+    {"augment": Augment(rotate=5.0)},
+    {"augment": Augment(crop_scale=0.5)},
+    {"augment": Augment(brightness=0.5)},
+    {"augment": Augment(policy="trivialaugment")},
+    {"preprocess": PREPROCESS.whitened(split().images, "pca")},
+    {"preprocess": Preprocess(Picture(1, 8, 8, kind="float32"), (0.4,), (0.3,))},
+    {"device": "cuda"},
+    {"windows": None},
+]
+
+
+@pytest.mark.parametrize("changes", OTHERS, ids=lambda changes: next(iter(changes)))
+def test_whatever_else_is_asked_for_stays_with_torch(changes):
+    assert one_pass_feed().in_one_pass
+    assert one_pass_feed(augment=Augment(2, True, True, mixup=1.0)).in_one_pass
+    assert not one_pass_feed(**changes).in_one_pass
+
+
+@dataclass
+class Decoded:
+    """Pictures that lie nowhere until they are asked for."""
+
+    pixels: np.ndarray
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def gather(self, rows):
+        return torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2)
+
+    def close(self):
+        pass
+
+
+def test_pictures_lie_where_they_are_kept_or_where_they_were_decoded_to():
+    pixels, rows = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 2), dtype=np.uint8), np.array([4, 0, 4])
+    shelved = Shelved((pixels[:2], pixels[2:]), np.array([0, 0, 1, 1, 1, 1]), np.array([0, 1, 0, 1, 2, 3]))
+    for kept in (Held(pixels), shelved):
+        found = lying(kept, rows)
+        assert torch.equal(found.gather(np.arange(3)), kept.gather(rows))
+        assert all(np.shares_memory(segment, pixels) for segment in found.segments)
+    for elsewhere in (Held(pixels[:, ::-1]), Decoded(pixels)):  # the first is not dense
+        found = lying(elsewhere, rows)
+        assert torch.equal(found.gather(np.arange(3)), elsewhere.gather(rows))
+        assert found.segments[0].flags.c_contiguous
+
+
+def test_an_empty_batch_is_flipped_too():
+    x, y = batch_of(one_pass_feed(windows=None, augment=Augment(0, True, True)), 0, np.arange(0))
+    assert x.shape == (0, 1, 10, 10)
+    assert len(y) == 0

@@ -11,16 +11,18 @@ one more).  A class smaller than its places begins anew, in another order; its s
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch import Tensor
 
 from striate.calculus.whitening import Axes
-from striate.data.augment import Augment, Draws, apply, draw, mix
+from striate.data.augment import Augment, Draws, apply, draw, mix, moves
 from striate.data.kinds import top_of
 from striate.data.order import shuffled
+from striate.data.pictures import lying
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.shard_order import shard_order
@@ -31,6 +33,24 @@ SHARDS_MIXED = 4  # shards' worth of samples within which a sharded set is mixed
 
 Batch = tuple[Tensor, Tensor]
 Samples = Int64[np.ndarray, " m"]
+
+
+@runtime_checkable
+class Windows(Protocol):
+    """Moves and normalises bytes on the CPU in one pass, with the same result to the bit as `apply` and `to_input`."""
+
+    def __call__(
+        self,
+        segments: tuple[UInt8[np.ndarray, "_ H W C"], ...],
+        places: Int64[np.ndarray, "B 2"],
+        moves: Int64[Tensor, "B 4"],
+        *,
+        size: tuple[int, int],
+        border: int,
+        steps: tuple[Float32[Tensor, " C"], Float32[Tensor, " C"]],
+    ) -> Float32[Tensor, "B C h w"]:
+        """Of pictures that lie in a segment's row: windows, mirrored or not (`augment.moves`), a border, the steps."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,8 @@ class Feed:
         axes: of the training pictures' colours, for colour noise.
         balanced: every class equally often.
         device: where the batches go.
+        windows: what makes input of pictures that are only moved, such as `striate.native.augment.windows`; None leaves
+            it to torch.
     """
 
     split: Split
@@ -58,9 +80,17 @@ class Feed:
     axes: Axes | None = None
     balanced: bool = False
     device: str | torch.device = "cpu"
+    windows: Windows | None = None
 
     def __post_init__(self) -> None:
         assert self.batch_size >= 1
+
+    @property
+    def in_one_pass(self) -> bool:
+        """Whether `windows` makes the input: of bytes on the CPU that are moved and normalised, and nothing else."""
+        on_cpu, kind = torch.device(self.device).type == "cpu", self.preprocess.picture.kind
+        usual = self.augment.only_moves and self.preprocess.whiten is None
+        return self.windows is not None and usual and on_cpu and kind == "uint8"
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
@@ -144,12 +174,29 @@ def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
         samples: positions in the split; plus k times its length for the k-th round of a sample that comes again.
     """
     rows = samples % len(feed.split)
-    images, labels = feed.split.pictures.gather(rows).to(feed.device), feed.split.labels[rows].to(feed.device)
-    if feed.augment.changes_nothing:
-        return feed.preprocess.to_input(images), labels
-    draws = draw(feed.augment, feed.seed, epoch, samples)
-    x = feed.preprocess.to_input(_augmented(feed, images, draws))
-    return mix(x, labels, draws, feed.num_classes) if feed.augment.mixes else (x, labels)
+    labels = feed.split.labels[rows].to(feed.device)
+    draws = None if feed.augment.changes_nothing else draw(feed.augment, feed.seed, epoch, samples)
+    x = _in_one_pass(feed, rows, draws) if feed.in_one_pass else _step_by_step(feed, rows, draws)
+    return (x, labels) if draws is None or not feed.augment.mixes else mix(x, labels, draws, feed.num_classes)
+
+
+def _in_one_pass(feed: Feed, rows: Samples, draws: Draws | None) -> Float32[Tensor, "B C H W"]:
+    assert feed.windows is not None
+    picture, pictures = feed.preprocess.picture, lying(feed.split.pictures, rows)
+    size, (high, wide) = (picture.height, picture.width), pictures.segments[0].shape[1:3]
+    return feed.windows(
+        pictures.segments,
+        np.stack([pictures.segment, pictures.row], 1),
+        torch.zeros(len(rows), 4, dtype=torch.int64) if draws is None else moves(draws, (high, wide), size),
+        size=size,
+        border=picture.pad,
+        steps=feed.preprocess.steps(),
+    )
+
+
+def _step_by_step(feed: Feed, rows: Samples, draws: Draws | None) -> Float32[Tensor, "B C H W"]:
+    images = feed.split.pictures.gather(rows).to(feed.device)
+    return feed.preprocess.to_input(images if draws is None else _augmented(feed, images, draws))
 
 
 def _augmented(feed: Feed, images: Part, draws: Draws) -> Shaped[Tensor, "B C H W"]:

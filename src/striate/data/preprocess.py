@@ -111,12 +111,12 @@ class Preprocess:
             return
         # In memory a row is W times C numbers: one long row vectorises where C numbers at a time would not.
         rows = x.permute(0, 2, 3, 1).flatten(2)  # B H WC, a view
-        shift, scale = (values.repeat(x.shape[3]).to(x.device) for values in self._steps())  # WC
+        shift, scale = (values.repeat(x.shape[3]).to(x.device) for values in self.steps())  # WC
         rows.sub_(shift)
         rows.mul_(scale)
 
-    def _steps(self) -> tuple[Float32[Tensor, " C"], Float32[Tensor, " C"]]:
-        """What is subtracted, and what is multiplied by."""
+    def steps(self) -> tuple[Float32[Tensor, " C"], Float32[Tensor, " C"]]:
+        """What is subtracted from each channel, and what it is then multiplied by, where nothing is whitened."""
         white = WHITE[self.picture.kind]
         shift, scale = white * np.array(self.mean), 1 / (white * np.array(self.std))
         return torch.from_numpy(shift.astype(np.float32)), torch.from_numpy(scale.astype(np.float32))
@@ -124,7 +124,7 @@ class Preprocess:
     def module(self) -> nn.Module:
         """The same as a module, (B, C, h, w) of the picture's kind or float32 -> the network's input, for export."""
         if self.whiten is None:
-            return Normalise(self.picture.pad, *self._steps())
+            return Normalise(self.picture.pad, *self.steps())
         return Whitened(self.picture.pad, **self.whiten.tensors())
 
     def as_dict(self) -> dict[str, Any]:

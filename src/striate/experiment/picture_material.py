@@ -27,6 +27,8 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.settle import batch_size, settle, usual_changes
 from striate.models.card import Given
 from striate.models.catalogue import card
+from striate.native.augment import windows
+from striate.native.library import library
 
 MEASURED_AT_ONCE = 256  # pictures
 PAPER_PAD = 2  # pixels: LeCun et al. 1998 put the 28x28 digits in the middle of 32x32
@@ -237,6 +239,7 @@ def feed_of(recipe: Recipe, dataset: Dataset, preprocess: Preprocess, device: st
         axes=colour_axes(_part_by_part(dataset), top_of(picture.kind)) if augment.colour_noise else None,
         balanced=recipe.sampling.balanced,
         device=device,
+        windows=windows if library() is not None else None,
     )
 
 

@@ -39,6 +39,22 @@ def moved(images: Images, draws: Draws, size: tuple[int, int], fill: int | float
     return _mirrored(y if new or not _flips(draws) else y.clone(), draws)
 
 
+def moves(draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> Int64[Tensor, "B 4"]:
+    """What `moved` does, in numbers: top and left of each window, may be outside; whether it is mirrored, upside down.
+
+    Args:
+        draws: what was drawn.
+        stored: (H, W) of the pictures.
+        size: (h, w) of the results.
+    """
+    moves = torch.zeros(len(draws), 4, dtype=torch.int64)
+    moves[:, :2] = draws.shifts
+    for column, number in enumerate((*corner(stored, size), draws.flip, draws.vertical_flip)):
+        if number is not None:
+            moves[:, column] += number
+    return moves
+
+
 def cropped(images: Images, draws: Draws, size: tuple[int, int]) -> Window:
     """Crop, stretch and flip.  Arguments as in `moved`, and the pictures may be smaller than the result."""
     B, C, H, W = images.shape
@@ -99,6 +115,8 @@ def _mirrored(images: Images, draws: Draws) -> Images:
 def _flipped(images: Images, flip: Bool[Tensor, " B"], axis: int) -> Images:
     """Mirror the chosen ones where they lie: three times as fast as choosing between two whole batches."""
     chosen = flip.nonzero()[:, 0].to(images.device)
+    if not len(chosen):
+        return images
     rows = images.permute(0, 2, 3, 1)  # B H W C
     mirrored = rows.index_select(0, chosen).flip(axis)
     if rows.is_contiguous() and rows.stride(0) * rows.element_size() % 8 == 0:  # torch copies number by number, so

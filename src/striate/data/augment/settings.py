@@ -91,6 +91,11 @@ class Augment:
         return self.jitters or self.colour_noise > 0 or self.policy != "none"
 
     @property
+    def only_moves(self) -> bool:
+        """Whether bytes stay what they are: `moves` says all that `apply` does."""
+        return not (self.resamples or self.recolours or self.erase or self.crop_scale < 1)
+
+    @property
     def mixes(self) -> bool:
         """Whether pictures and their labels are mixed with each other: the work of `mix`, not of `apply`."""
         return self.mixup > 0 or self.cutmix > 0

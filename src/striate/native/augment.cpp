@@ -1,0 +1,150 @@
+// Training pictures of bytes that are only moved: windows, mirrored or not, normalised, in one pass.
+//
+//     y = (v - shift) scale     v: the byte, 0 beyond the picture and in the border
+//
+// computed in float32 in two roundings, as data/preprocess.py does, so the result is the same to the bit.
+#include <cstdlib>
+
+#include "numbers.h"
+#include "threads.h"
+
+struct Windows {  // as in augment.py
+    const uint8_t* const* pictures;  // H W C bytes each
+    const int64_t* moves;            // of each: top, left, whether mirrored left to right, and top to bottom
+    const float *shift, *scale;      // a channel's
+    float* out;                      // B h+2p w+2p C
+    int64_t count, H, W, C, h, w, p;
+    int32_t threads;
+};
+
+namespace {
+
+constexpr int64_t ROWS = 8;  // made before they are read: what was just written cannot be read at another offset at once
+
+struct Plan {
+    Windows of;
+    int64_t row;              // numbers of a row of the result
+    float *shift, *scale;     // a row of them
+    uint8_t* scratch;
+    int64_t room;  // bytes of a row in a thread's scratch
+    bool streams;
+};
+
+INLINE V bytes(const uint8_t* from, Whole) {  // GCC 12 converts a vector shorter than a register byte by byte
+#if defined(__AVX512F__)
+    const __mmask16 every = -1;  // GCC 12 warns of the plain ones
+    return _mm512_maskz_cvtepi32_ps(every, _mm512_maskz_cvtepu8_epi32(every, _mm_loadu_si128((const __m128i*)from)));
+#elif defined(__AVX2__)
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+#else
+    V v;
+    for (int lane = 0; lane < LANES; lane++) v[lane] = from[lane];
+    return v;
+#endif
+}
+
+INLINE V bytes(const uint8_t* from, Part) { return bytes(from, Whole{}); }  // what lies behind a row may be read
+
+// Pixels of C bytes in the other order.
+template <int C>
+void mirror(uint8_t* to, const uint8_t* from, int64_t pixels, int64_t channels) {
+    const int64_t each = C ? C : channels;
+    int64_t done = 0;
+#if defined(__SSSE3__)
+    if constexpr (C > 0) {  // 16 bytes at a time, of which the last are whole pixels; the rest is written over
+        constexpr int WHOLE = 16 / C, SPARE = 16 - WHOLE * C;
+        alignas(16) uint8_t order[16] = {};
+        for (int i = 0; i < WHOLE * C; i++) order[i] = uint8_t(SPARE + (WHOLE - 1 - i / C) * C + i % C);
+        const __m128i turned = _mm_load_si128((const __m128i*)order);
+        for (; (pixels - done) * C >= 16; done += WHOLE) {
+            const __m128i some = _mm_loadu_si128((const __m128i*)(from + (pixels - done) * C - 16));
+            _mm_storeu_si128((__m128i*)(to + done * C), _mm_shuffle_epi8(some, turned));
+        }
+    }
+#endif
+    for (; done < pixels; done++)
+        for (int64_t c = 0; c < each; c++) to[done * each + c] = from[(pixels - 1 - done) * each + c];
+}
+
+void mirrored(uint8_t* to, const uint8_t* from, int64_t pixels, int64_t channels) {
+    if (channels == 1) return mirror<1>(to, from, pixels, 1);
+    if (channels == 3) return mirror<3>(to, from, pixels, 3);
+    mirror<0>(to, from, pixels, channels);
+}
+
+// The window of one picture: which of its columns lie in the picture, and where they come in a row of the result.
+struct View {
+    const uint8_t* picture;
+    int64_t top, left, first, end, place;
+    bool flip, upside_down, whole;
+
+    View(const Plan& plan, int64_t number) {
+        const Windows& o = plan.of;
+        const int64_t* moves = o.moves + 4 * number;
+        picture = o.pictures[number];
+        top = moves[0], left = moves[1], flip = moves[2], upside_down = moves[3];
+        first = left < 0 ? (-left < o.w ? -left : o.w) : 0;
+        end = o.W - left < o.w ? (o.W - left > first ? o.W - left : first) : o.w;
+        place = o.p + (flip ? o.w - end : first);
+        whole = first == 0 && end == o.w && !flip && !o.p && plan.row % LANES == 0;
+    }
+
+    // Row i of the result as bytes: where the picture has it, or made in `to`, whose other bytes are 0, or all 0.
+    const uint8_t* row(const Windows& o, int64_t i, uint8_t* to, const uint8_t* zeros) const {
+        const int64_t inside = i - o.p, y = top + (upside_down ? o.h - 1 - inside : inside);
+        if (inside < 0 || inside >= o.h || y < 0 || y >= o.H || first == end) return zeros;
+        const uint8_t* from = picture + (y * o.W + left + first) * o.C;
+        if (whole) return from;
+        if (flip)
+            mirrored(to + place * o.C, from, end - first, o.C);
+        else
+            memcpy(to + place * o.C, from, size_t((end - first) * o.C));
+        return to;
+    }
+};
+
+void picture(void* context, int64_t number, int who) {
+    const Plan& plan = *(const Plan*)context;
+    const Windows& o = plan.of;
+    const View view(plan, number);
+    const float *shift = plan.shift, *scale = plan.scale;
+    const int64_t rows = o.h + 2 * o.p;
+    uint8_t *made = plan.scratch + who * (ROWS + 1) * plan.room, *zeros = made + ROWS * plan.room;
+    memset(made, 0, size_t((ROWS + 1) * plan.room));
+    for (int64_t first = 0; first < rows; first += ROWS) {
+        const uint8_t* from[ROWS];
+        const int64_t count = rows - first < ROWS ? rows - first : ROWS;
+        for (int64_t r = 0; r < count; r++) from[r] = view.row(o, first + r, made + r * plan.room, zeros);
+        for (int64_t r = 0; r < count; r++)
+            write(o.out + (number * rows + first + r) * plan.row, plan.row, plan.streams, [&](int64_t i, auto lanes) {
+                return (bytes(from[r] + i, lanes) - load(shift + i)) * load(scale + i);
+            });
+    }
+    if (plan.streams) streamed();
+}
+
+}  // namespace
+
+// 0: done; 1: no memory for the rows.
+API int striate_windows(const Windows* windows) {
+    Plan plan = {};
+    const Windows& o = plan.of = *windows;
+    plan.row = (o.w + 2 * o.p) * o.C;
+    const int64_t numbers = o.count * (o.h + 2 * o.p) * plan.row;
+    if (!numbers) return 0;
+    plan.streams = numbers * 4 > CACHED && plan.row * 4 % LINE == 0 && uintptr_t(o.out) % LINE == 0;
+    int threads = o.threads < MOST_THREADS ? o.threads : MOST_THREADS;
+    if (threads > o.count) threads = int(o.count);
+    plan.room = plan.row + LINE;
+    plan.shift = (float*)malloc(size_t(2 * (plan.row + LANES) * 4 + threads * (ROWS + 1) * plan.room));
+    if (!plan.shift) return 1;
+    plan.scale = plan.shift + plan.row + LANES;
+    plan.scratch = (uint8_t*)(plan.scale + plan.row + LANES);
+    for (int64_t i = 0; i < plan.row + LANES; i++) {
+        plan.shift[i] = o.shift[i % o.C];
+        plan.scale[i] = o.scale[i % o.C];
+    }
+    in_pieces(o.count, threads, picture, &plan);
+    free(plan.shift);
+    return 0;
+}
