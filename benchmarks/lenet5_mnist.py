@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import peers
@@ -33,19 +34,35 @@ from striate.data.preprocess import Preprocess
 from striate.data.samples import Samples
 from striate.data.source import open_source
 from striate.data.split import Split
+from striate.experiment.native_steps import NativeSteps
+from striate.experiment.recipe import parse_recipe
 from striate.models.catalogue import build
-from striate.training.optimisers import Settings
+from striate.models.chain import as_row
+from striate.models.describe import describe
+from striate.native.augment import windows
+from striate.native.engine import Goal
+from striate.native.library import library
+from striate.training.engine import Objective, TrainState
+from striate.training.forms import Form
+from striate.training.optimisers import Settings, sgd
 
 INSTALL = "pip install -c constraints.txt -e '.[bench]'"
 LIBRARIES = ("torch", "numpy", "pillow", "lightning", "keras", "jax", "jaxlib", "flax", "optax")
 MACS, PASSES = 416_520, 3
+SHAPE = (1, 32, 32)
 EPOCHS = 20  # that the plan is to expect
 
 
-def striate_engine(split: Split, batch_size: int) -> peers.Contestant:
-    """Striate's torch engine as `striate train` runs it, augmentation off as in the other contestants."""
+def feed_of(split: Split, batch_size: int) -> Feed:
+    """Batches as `striate train` makes them, augmentation off as in the other contestants."""
     preprocess = Preprocess(Picture(1, 28, 28, pad=2), (MEAN,), (STD,))
-    feed = Feed(split, preprocess, Augment(), seed=0, batch_size=batch_size, num_classes=10)
+    passes = windows if library() else None
+    return Feed(split, preprocess, Augment(), seed=0, batch_size=batch_size, num_classes=10, windows=passes)
+
+
+def striate_engine(split: Split, batch_size: int) -> peers.Contestant:
+    """Striate's torch engine as `striate train` runs it where it is asked for."""
+    feed = feed_of(split, batch_size)
     batch = next(iter(training_batches(feed, 0)))
     settings, samples = Settings(lr=LR, momentum=MOMENTUM), EPOCHS * len(split)
     ours = trainer(build("lenet5"), batch, F.cross_entropy, settings, macs=MACS, samples=samples)
@@ -55,16 +72,38 @@ def striate_engine(split: Split, batch_size: int) -> peers.Contestant:
         for _ in ours.updates(training_batches(feed, next(epochs))):
             pass
 
-    @torch.inference_mode()
-    def classify(pictures: Split) -> np.ndarray:
-        model = ours.state.model.eval()
-        batches = evaluation_batches(pictures, preprocess, AT_ONCE)
-        return np.concatenate([model(x).argmax(1).numpy() for x, _ in batches])
-
-    return peers.Contestant(epoch, classify)
+    return peers.Contestant(epoch, partial(classified, ours.state.model, feed.preprocess))
 
 
-STRIATE = Peer("Striate, torch engine", striate_engine)
+def native_engine(split: Split, batch_size: int) -> peers.Contestant:
+    """Striate's native engine as `striate train` runs it."""
+    feed = feed_of(split, batch_size)
+    network = Form("float32", "contiguous").place(build("lenet5"), "cpu")
+    description, found = describe(as_row(network, SHAPE), SHAPE), library()
+    assert found is not None
+    steps = NativeSteps(parse_recipe({"batch_size": batch_size}), Goal(), description, found)
+    state = TrainState(model=network, optimizer=sgd(network, Settings(lr=LR, momentum=MOMENTUM)), seed=0)
+    epochs = iter(range(1000))
+
+    def epoch() -> None:
+        batches = training_batches(feed, next(epochs))
+        for _ in steps(state, batches, objective=Objective(F.cross_entropy), lr_at=lambda _: LR):
+            pass
+
+    return peers.Contestant(epoch, partial(classified, network, feed.preprocess))
+
+
+@torch.inference_mode()
+def classified(model: nn.Module, preprocess: Preprocess, pictures: Split) -> np.ndarray:
+    """The classes that a network tells."""
+    model.eval()
+    return np.concatenate([model(x).argmax(1).numpy() for x, _ in evaluation_batches(pictures, preprocess, AT_ONCE)])
+
+
+OURS = (
+    Peer("Striate, torch engine", striate_engine),
+    *((Peer("Striate, native engine", native_engine),) if library() else ()),
+)
 
 
 def entry(peer: Peer, data: Path, pictures: int, batch_size: int) -> Entry:
@@ -89,7 +128,7 @@ def first(samples: Samples, count: int) -> Split:
 
 def measure(rivals: list[Peer], asked: argparse.Namespace, batch_size: int) -> None:
     """Make all contestants anew, let them run and print the table."""
-    entries = [entry(peer, asked.data, asked.pictures, batch_size) for peer in (STRIATE, *rivals)]
+    entries = [entry(peer, asked.data, asked.pictures, batch_size) for peer in (*OURS, *rivals)]
     with seated([*entries, peak()]) as seats:
         records = compete(seats, asked.rounds)
         accuracies = [seat.verdict() for seat in seats[: len(entries)]]
