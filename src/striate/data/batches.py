@@ -29,6 +29,7 @@ from striate.data.shard_order import shard_order
 from striate.data.split import Split
 from striate.data.tensor_kinds import Part
 
+DRAWN_TOGETHER = 4096  # samples: for a batch alone, drawing takes longer than moving small pictures
 SHARDS_MIXED = 4  # shards' worth of samples within which a sharded set is mixed
 
 Batch = tuple[Tensor, Tensor]
@@ -160,9 +161,15 @@ def training_batches(feed: Feed, epoch: int, first: int = 0, rows: Callable[[int
 
 def _training_batches(feed: Feed, epoch: int, first: int, rows: Callable[[int], slice]) -> Iterator[Batch]:
     order = epoch_samples(feed, epoch)
-    for start in range(first * feed.batch_size, len(order), feed.batch_size):
-        batch = order[start : start + feed.batch_size]
-        yield batch_of(feed, epoch, batch[rows(len(batch))])
+    starts = range(first * feed.batch_size, len(order), feed.batch_size)
+    together = max(1, DRAWN_TOGETHER // feed.batch_size)
+    for group in range(0, len(starts), together):
+        batches = [order[start : start + feed.batch_size] for start in starts[group : group + together]]
+        batches = [batch[rows(len(batch))] for batch in batches]
+        draws, done = _drawn(feed, epoch, np.concatenate(batches)), 0
+        for samples in batches:
+            yield _batch(feed, samples, None if draws is None else draws[done : done + len(samples)])
+            done += len(samples)
 
 
 def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
@@ -173,10 +180,17 @@ def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
         epoch: counted from 0.
         samples: positions in the split; plus k times its length for the k-th round of a sample that comes again.
     """
+    return _batch(feed, samples, _drawn(feed, epoch, samples))
+
+
+def _drawn(feed: Feed, epoch: int, samples: Samples) -> Draws | None:
+    return None if feed.augment.changes_nothing else draw(feed.augment, feed.seed, epoch, samples)
+
+
+def _batch(feed: Feed, samples: Samples, draws: Draws | None) -> Batch:
     rows = samples % len(feed.split)
-    labels = feed.split.labels[rows].to(feed.device)
-    draws = None if feed.augment.changes_nothing else draw(feed.augment, feed.seed, epoch, samples)
     x = _in_one_pass(feed, rows, draws) if feed.in_one_pass else _step_by_step(feed, rows, draws)
+    labels = feed.split.labels[rows].to(feed.device)
     return (x, labels) if draws is None or not feed.augment.mixes else mix(x, labels, draws, feed.num_classes)
 
 

@@ -19,7 +19,7 @@ struct Windows {  // as in augment.py
 
 namespace {
 
-constexpr int64_t ROWS = 8;  // made before they are read: what was just written cannot be read at another offset at once
+constexpr int64_t ROWS = 8;  // made ahead: what was just written cannot be read at other offsets at once
 
 struct Plan {
     Windows of;
@@ -89,11 +89,24 @@ struct View {
         whole = first == 0 && end == o.w && !flip && !o.p && plan.row % LANES == 0;
     }
 
+    // Where the bytes of row i of the result begin in the picture; null where it has none of them.
+    const uint8_t* source(const Windows& o, int64_t i) const {
+        const int64_t inside = i - o.p, y = top + (upside_down ? o.h - 1 - inside : inside);
+        if (inside < 0 || inside >= o.h || y < 0 || y >= o.H || first == end) return nullptr;
+        return picture + (y * o.W + left + first) * o.C;
+    }
+
+    // Ask for the bytes of row i, which will be needed soon: the processor does not foresee what is read backwards.
+    void ask(const Windows& o, int64_t i) const {
+        const uint8_t* from = source(o, i);
+        if (!from) return;
+        for (int64_t at = 0; at < (end - first) * o.C; at += LINE) __builtin_prefetch(from + at);
+    }
+
     // Row i of the result as bytes: where the picture has it, or made in `to`, whose other bytes are 0, or all 0.
     const uint8_t* row(const Windows& o, int64_t i, uint8_t* to, const uint8_t* zeros) const {
-        const int64_t inside = i - o.p, y = top + (upside_down ? o.h - 1 - inside : inside);
-        if (inside < 0 || inside >= o.h || y < 0 || y >= o.H || first == end) return zeros;
-        const uint8_t* from = picture + (y * o.W + left + first) * o.C;
+        const uint8_t* from = source(o, i);
+        if (!from) return zeros;
         if (whole) return from;
         if (flip)
             mirrored(to + place * o.C, from, end - first, o.C);
@@ -111,14 +124,18 @@ void picture(void* context, int64_t number, int who) {
     const int64_t rows = o.h + 2 * o.p;
     uint8_t *made = plan.scratch + who * (ROWS + 1) * plan.room, *zeros = made + ROWS * plan.room;
     memset(made, 0, size_t((ROWS + 1) * plan.room));
-    for (int64_t first = 0; first < rows; first += ROWS) {
-        const uint8_t* from[ROWS];
-        const int64_t count = rows - first < ROWS ? rows - first : ROWS;
-        for (int64_t r = 0; r < count; r++) from[r] = view.row(o, first + r, made + r * plan.room, zeros);
-        for (int64_t r = 0; r < count; r++)
-            write(o.out + (number * rows + first + r) * plan.row, plan.row, plan.streams, [&](int64_t i, auto lanes) {
-                return (bytes(from[r] + i, lanes) - load(shift + i)) * load(scale + i);
-            });
+    const uint8_t* from[ROWS];
+    const auto prepare = [&](int64_t i) {
+        view.ask(o, i + ROWS);
+        from[i % ROWS] = view.row(o, i, made + i % ROWS * plan.room, zeros);
+    };
+    for (int64_t i = 0; i < ROWS; i++) prepare(i);
+    for (int64_t i = 0; i < rows; i++) {
+        const uint8_t* row = from[i % ROWS];
+        write(o.out + (number * rows + i) * plan.row, plan.row, plan.streams, [&](int64_t at, auto lanes) {
+            return (bytes(row + at, lanes) - load(shift + at)) * load(scale + at);
+        });
+        prepare(i + ROWS);
     }
     if (plan.streams) streamed();
 }

@@ -9,6 +9,7 @@ in [3/4, 4/3] (`boxes`), whole pixels and a uniform place.  It is brought to the
 bilinear filter, bytes rounded to bytes, as Pillow and so `picture.fit` do it.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Int64, Shaped
@@ -47,12 +48,12 @@ def moves(draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> Int64
         stored: (H, W) of the pictures.
         size: (h, w) of the results.
     """
-    moves = torch.zeros(len(draws), 4, dtype=torch.int64)
-    moves[:, :2] = draws.shifts
-    for column, number in enumerate((*corner(stored, size), draws.flip, draws.vertical_flip)):
-        if number is not None:
-            moves[:, column] += number
-    return moves
+    found = np.zeros((len(draws), 4), dtype=np.int64)  # quicker than torch with few numbers
+    found[:, :2] = draws.shifts.numpy() + corner(stored, size)
+    for column, flip in ((2, draws.flip), (3, draws.vertical_flip)):
+        if flip is not None:
+            found[:, column] = flip.numpy()
+    return torch.from_numpy(found)
 
 
 def cropped(images: Images, draws: Draws, size: tuple[int, int]) -> Window:
