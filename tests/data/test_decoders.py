@@ -219,7 +219,7 @@ def test_no_worker_outlives_a_killed_parent(hostile, items):
 def test_a_signal_to_the_whole_group_is_the_parents_to_answer(hostile, number):
     process, pids = parent(hostile, "Hanging")
     os.killpg(process.pid, number)
-    _, told = process.communicate(timeout=20)
+    _, told = process.communicate(timeout=60)
     assert process.returncode == -number
     assert told.count("Traceback") == (number == signal.SIGINT)  # the parent's own, of a script without a handler
     assert all_gone(pids)

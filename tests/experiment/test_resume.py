@@ -120,6 +120,7 @@ def _child(recipe, run):
         pass
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_at_random_moments_it_ends_in_the_same_bits(recipe, unbroken, tmp_path):
     often = recipe.model_copy(update={"execution": recipe.execution.model_copy(update={"checkpoint_seconds": 0.001})})
     run = tmp_path / "killed"

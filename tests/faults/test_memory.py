@@ -9,6 +9,7 @@ from tests.faults.runs import same, train
 
 from striate.base.errors import ResourceError
 from striate.experiment import wiring
+from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
 from striate.training.checkpoint import newest
 
@@ -75,16 +76,9 @@ main()
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
 def test_a_process_that_may_not_have_the_memory_names_the_batch_size_to_try(recipe, tmp_path):
     run = tmp_path / "run"
-    (tmp_path / "recipe.toml").write_text(recipe.as_toml())
-    wide = [
-        tmp_path / "recipe.toml",
-        "--run",
-        run,
-        "--batch-size",
-        "1000",
-        "model=resnet20",
-        "preprocess.image_size=128",
-    ]
+    large = {"model": "resnet20", "batch_size": 1000, "preprocess": {"image_size": 128}, "regularise": {}}
+    (tmp_path / "recipe.toml").write_text(parse_recipe({**recipe.model_dump(), **large}).as_toml())
+    wide = [tmp_path / "recipe.toml", "--run", run]
     done = subprocess.run([sys.executable, "-c", LIMITED, "train", *wide], capture_output=True, text=True, timeout=120)
     assert done.returncode == 6, done.stderr
     assert "out of memory at batch size" in done.stderr
