@@ -15,13 +15,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.M | re.S)
 THE_TEST_COMMAND = "make test"
-LONG = ("many-machines.md", "notation.md")  # pages whose commands train for half a minute; their pieces have tests
+LONG = ("many-machines.md", "networks.md", "notation.md")  # pages whose commands train for half a minute; their pieces have tests
 
 
 def blocks():
     for document in DOCUMENTS:
         for match in BLOCK.finditer(document.read_text()):
-            slow = document.name in LONG and "train" in match[2]
+            slow = (document.name in LONG and "train" in match[2]) or "striate verify" in match[2]
             yield pytest.param(document.name, match[1], match[2], marks=pytest.mark.slow if slow else ())
 
 

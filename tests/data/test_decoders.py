@@ -172,12 +172,13 @@ def test_a_slow_picture_is_no_hang(hostile):
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 import numpy as np
 from striate.data.decoders import Decoders
 from striate.data.picture import Picture
 import hostile_items
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 with Decoders(Picture(3, 6, 7), 2) as decoders:
     print(*decoders.pids, flush=True)
     items = getattr(hostile_items, sys.argv[1])()
@@ -219,7 +220,7 @@ def test_no_worker_outlives_a_killed_parent(hostile, items):
 def test_a_signal_to_the_whole_group_is_the_parents_to_answer(hostile, number):
     process, pids = parent(hostile, "Hanging")
     os.killpg(process.pid, number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=20)
     assert process.returncode == -number
     assert told.count("Traceback") == (number == signal.SIGINT)  # the parent's own, of a script without a handler
     assert all_gone(pids)

@@ -48,6 +48,7 @@ def test_two_processes_train_as_one_does_and_one_of_them_tells(trained, tmp_path
     assert counted == json.loads((tmp_path / "1" / "result.json").read_text())["test"]["count"]
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_all_soon_and_another_number_goes_on(trained, launch, tmp_path):
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     whole = trained(1, unbroken, epochs=8)

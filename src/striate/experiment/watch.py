@@ -145,6 +145,8 @@ def _begun(folder: Path) -> bool:
     if folder.exists() and not folder.is_dir():
         raise ModelFileError("watch", "run", "the folder of a run", got=f"{folder}, a file", fix="name its folder")
     others = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    if (folder / "recipe.toml").exists():  # it came while the others were looked at
+        return True
     if any(name not in (".lock", "checkpoints") and not name.startswith(".recipe.toml.") for name in others):
         fix = "name a folder that holds a recipe.toml, or one that is yet to come"
         raise ModelFileError("watch", "run", "the folder of a run", got=f"{folder}, which holds no run", fix=fix)
