@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.M | re.S)
 THE_TEST_COMMAND = "make test"
-LONG = ("many-machines.md", "networks.md", "notation.md")  # pages whose commands train for half a minute; their pieces have tests
+LONG = ("many-machines.md", "networks.md", "notation.md")  # their commands train for half a minute
 
 
 def blocks():
