@@ -66,13 +66,13 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
     asked = recipe.execution
     if asked.engine == "torch":
         return "the recipe asks for torch"
-    why = _other_execution(recipe, on) or obstacle(recipe, built)
+    wide = _wide(built.module) if asked.engine == "auto" else ""  # before a large network is run to see its layers
+    why = _other_execution(recipe, on) or wide or obstacle(recipe, built)
     if asked.engine == "native":
         if why:
             fix = "leave execution.engine out: torch runs everything"
             raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
         return native(on, f"as asked; {library()}")
-    why = why or _wide(described(built))
     return why or native(on, f"usual for a small network of layers in a row; {library()}")
 
 
@@ -85,10 +85,10 @@ def _other_execution(recipe: Recipe, on: Machine) -> str:
     return "execution.memory_format = channels_last" if asked.memory_format == "channels_last" else ""
 
 
-def _wide(network: Description) -> str:
-    """Why torch's kernels are the faster ones, if they are: convolutions of many channels keep them busy."""
-    widest = max((shape[0] for shape in network.parameter_shapes().values() if len(shape) > 2), default=0)
-    return f"convolutions of {widest} channels, where torch is as fast" if widest > WIDE else ""
+def _wide(network: nn.Module) -> str:
+    """Why it is left to torch, if it is: its kernels are made for convolutions of many channels."""
+    widest = max((p.shape[0] for p in network.parameters() if p.ndim > 2), default=0)
+    return f"convolutions of {widest} channels, which torch is made for" if widest > WIDE else ""
 
 
 def followed(plan: Plan, processes: Processes) -> Plan:
@@ -117,7 +117,7 @@ class NativeSteps:
         recipe: what is trained.
         goal: the loss.
         description: of the network.
-        engine: on the tensors that it was last called with.
+        library: with the kernels.
     """
 
     recipe: Recipe
@@ -173,8 +173,8 @@ class Updates:
         """One update: the loss, and the gradient's norm; neither weights nor memory change where one is not finite."""
         now = StepRandomness(self.state.seed, self.state.step)
         result = self.engine.step(x, y, self.goal, self._rule(lr), now)
-        if result.updated:
-            torch._foreach_add_(self.times, 1) if self.times else None
+        if result.updated and self.times:
+            torch._foreach_add_(self.times, 1)
         if self.counters:
             torch._foreach_add_(self.counters, 1)
         return result.loss, result.norm

@@ -124,9 +124,12 @@ class Engine:
         labels = y if not y.is_floating_point() else None
         soft = y.float().contiguous() if y.is_floating_point() else None
         weights = None if goal.weights is None else goal.weights.float().contiguous()
-        batch.targets = Targets(
-            address(labels, Int64s), address(soft), address(weights), goal.label_smoothing, self.network.output_shape[0]
-        )
+        (classes,) = self.network.output_shape
+        assert len(y) == len(x)  # what follows reads memory by these numbers
+        assert soft is None or soft.shape[1] == classes
+        assert labels is None or labels.dtype == torch.int64
+        assert weights is None or len(weights) == classes
+        batch.targets = Targets(address(labels, Int64s), address(soft), address(weights), goal.label_smoothing, classes)
         result = Result()
         asked = None if rule is None else ctypes.byref(rule)
         self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))

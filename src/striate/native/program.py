@@ -4,7 +4,7 @@ Each class mirrors the one of the same name in the C++ files, field by field.
 """
 
 from collections.abc import Mapping, Sequence
-from ctypes import POINTER, Structure, c_double, c_float, c_int32, c_int64, c_uint32
+from ctypes import POINTER, Structure, c_double, c_float, c_int32, c_int64, c_uint32, c_void_p, cast
 from typing import Any
 
 from torch import Tensor
@@ -117,13 +117,7 @@ def address(tensor: Tensor | None, kind: Any = Floats) -> Any:
     if tensor is None:
         return kind()
     assert tensor.is_contiguous()
-    return _cast(tensor.data_ptr(), kind)
-
-
-def _cast(where: int, kind: Any) -> Any:
-    from ctypes import c_void_p, cast
-
-    return cast(c_void_p(where), kind)
+    return cast(c_void_p(tensor.data_ptr()), kind)
 
 
 def program(stages: Sequence[Fused], tensors: Tensors, offsets: Mapping[str, int]) -> Any:
