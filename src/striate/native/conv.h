@@ -130,9 +130,9 @@ static void conv_pixels(const Stage& s, const ConvPlan& p, const V* x, const flo
         y[o * plane(s.output) + k] = activated(sum[o][k], s.activation, s.slope);
 }
 
-// Four pixels are the window of a pooling: the largest goes on, and which of them it was is kept for the way back.
-template <int OUTS>
-static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, M* which) {
+// Four pixels are the window of a pooling: the largest goes on; which of them it was is kept, where there is a way back.
+template <int OUTS, class Keep>
+static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, Keep keep) {
     const int64_t down = (int64_t)s.stride[0] * s.input.cols;
     const int64_t pixel[4] = {0, s.stride[1], down, down + s.stride[1]};
     V sum[OUTS][4];
@@ -148,7 +148,7 @@ static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const flo
             most = larger ? sum[o][k] : most;
         }
         y[o * plane(s.output)] = activated(most, s.activation, s.slope);
-        which[(int64_t)o * s.output.height * s.output.width] = winner;
+        keep((int64_t)o * s.output.height * s.output.width, winner);
     }
 }
 
@@ -177,7 +177,8 @@ static void conv_columns(const Stage& s, const ConvPlan& p, const V* x, const fl
         }
 }
 
-static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, M* which) {
+template <class Keep>
+static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, Keep keep) {
     for (int g = 0; g < s.groups; g++)
         for (int b = 0; b < parts(p.outs, MOST[4]); b++) {
             const int o = begins(p.outs, MOST[4], b), n = begins(p.outs, MOST[4], b + 1) - o, first = g * p.outs + o;
@@ -187,14 +188,17 @@ static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, c
                     for (int column = 0; column < s.output.width; column++) {
                         const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]) + 2 * column * s.stride[1];
                         const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width + column;
-                        conv_pooled<outs>(s, p, at, w, first, y + place(s.output, first, row) + column, which + out);
+                        conv_pooled<outs>(s, p, at, w, first, y + place(s.output, first, row) + column,
+                                          [&](int64_t o, M winner) { keep(out + o, winner); });
                     }
             });
         }
 }
 
-static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, M* which) {
-    if (s.pooled) return conv_forward_pooled(s, p, x, packed, y, which);
+// `keep` is told each pooling's winner, see `Winners`.
+template <class Keep>
+static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, Keep keep) {
+    if (s.pooled) return conv_forward_pooled(s, p, x, packed, y, keep);
     for (int row = 0; row < s.output.height; row++)
         for (int column = 0; column < s.output.width; column += PIXELS) {
             const int left = s.output.width - column;
