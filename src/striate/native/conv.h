@@ -177,20 +177,20 @@ static void conv_columns(const Stage& s, const ConvPlan& p, const V* x, const fl
         }
 }
 
+// A row of windows, all outputs: what they read of the input is then still near.
 template <class Keep>
-static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, Keep keep) {
+static void conv_row_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, int row, V* y, Keep keep) {
     for (int g = 0; g < s.groups; g++)
         for (int b = 0; b < parts(p.outs, MOST[4]); b++) {
             const int o = begins(p.outs, MOST[4], b), n = begins(p.outs, MOST[4], b + 1) - o, first = g * p.outs + o;
             const float* w = packed + (int64_t)g * p.taps * p.outs + o;
+            const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]);
+            V* to = y + place(s.output, first, row);
+            const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width;
             chosen<MOST[4]>(n, [&](auto outs) {
-                for (int row = 0; row < s.output.height; row++)
-                    for (int column = 0; column < s.output.width; column++) {
-                        const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]) + 2 * column * s.stride[1];
-                        const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width + column;
-                        conv_pooled<outs>(s, p, at, w, first, y + place(s.output, first, row) + column,
-                                          [&](int64_t o, M winner) { keep(out + o, winner); });
-                    }
+                for (int column = 0; column < s.output.width; column++)
+                    conv_pooled<outs>(s, p, at + 2 * column * s.stride[1], w, first, to + column,
+                                      [&](int64_t o, M winner) { keep(out + column + o, winner); });
             });
         }
 }
@@ -198,8 +198,8 @@ static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, c
 // `keep` is told each pooling's winner, see `Winners`.
 template <class Keep>
 static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, Keep keep) {
-    if (s.pooled) return conv_forward_pooled(s, p, x, packed, y, keep);
-    for (int row = 0; row < s.output.height; row++)
+    for (int row = 0; s.pooled && row < s.output.height; row++) conv_row_pooled(s, p, x, packed, row, y, keep);
+    for (int row = 0; !s.pooled && row < s.output.height; row++)
         for (int column = 0; column < s.output.width; column += PIXELS) {
             const int left = s.output.width - column;
             chosen<PIXELS>(left < PIXELS ? left : PIXELS,

@@ -11,8 +11,8 @@
 #include <type_traits>
 
 #include "conv.h"
-#include "linear.h"
 #include "norm.h"
+#include "numbers.h"
 #include "pool.h"
 #include "single.h"
 #include "threads.h"
@@ -33,6 +33,16 @@ struct Pictures {
 };
 
 namespace {
+
+// LANES numbers as float32.
+template <class T>
+INLINE V floats(const T* from) {
+    typedef T Row __attribute__((vector_size(sizeof(T) * LANES)));
+    Row row;
+    memcpy(&row, from, sizeof row);
+    return __builtin_convertvector(row, V);
+}
+INLINE V floats(const uint8_t* from) { return bytes(from); }
 
 constexpr int64_t WORTH = 100000;  // products of vectors, some 30 microseconds, that a thread must find to be woken
 
@@ -162,7 +172,7 @@ class Forward {
         if (s.kind == BATCH_NORM) step.moments.resize(s.input.channels);
         if (s.kind == CONV || s.kind == LINEAR) {
             by_lanes_ += places * s.output.channels * step.single.taps;
-            by_one_ += places * step.single.groups * step.single.vectors * step.single.taps;
+            by_one_ += (s.kind == LINEAR ? 2 : 1) * places * step.single.groups * step.single.vectors * step.single.taps;
         }
         const size_t outs = s.output.channels, taps = s.kind == BATCH_NORM ? 1 : step.single.taps;
         for (size_t n = 0; n < 4; n++)
@@ -228,16 +238,53 @@ class Forward {
             for (int u = 0; u < front_.width; u++) to[u * step] = ((float)from[u * from_step] - shift) * scale;
     }
 
-    void enter_any(const Pictures& pictures, int64_t number, const Entrance& to, int64_t apart, float* x) const {
+    void enter_one(const Pictures& pictures, int64_t number, float* x) const {
         switch (pictures.kind) {
-            case BYTES: return enter<uint8_t>(pictures, number, to, apart, x);
-            case WORDS: return enter<uint16_t>(pictures, number, to, apart, x);
-            default: return enter<float>(pictures, number, to, apart, x);
+            case BYTES: return enter<uint8_t>(pictures, number, to_single_, 1, x);
+            case WORDS: return enter<uint16_t>(pictures, number, to_single_, 1, x);
+            default: return enter<float>(pictures, number, to_single_, 1, x);
+        }
+    }
+
+    void enter_lanes(const Pictures& pictures, int64_t first, int live, float* x) const {
+        switch (pictures.kind) {
+            case BYTES: return enter_together<uint8_t>(pictures, first, live, x);
+            case WORDS: return enter_together<uint16_t>(pictures, first, live, x);
+            default: return enter_together<float>(pictures, first, live, x);
+        }
+    }
+
+    // LANES pictures; where there are fewer, the last goes into the lanes that are left.
+    template <class T>
+    void enter_together(const Pictures& pictures, int64_t first, int live, float* x) const {
+        const int64_t* s = pictures.strides;
+        if (s[3] != 1 || front_.width < LANES) {
+            for (int lane = 0; lane < live; lane++) enter<T>(pictures, first + lane, to_lanes_, LANES, x + lane);
+            return;
+        }
+        const T* from[LANES];
+        for (int lane = 0; lane < LANES; lane++)
+            from[lane] = (const T*)pictures.data + (first + (lane < live ? lane : live - 1)) * s[0];
+        for (int c = 0; c < front_.channels; c++)
+            for (int row = 0; row < front_.height; row++)
+                enter_rows(from, c * s[1] + row * s[2], shift_[c], scale_[c],
+                           (V*)x + to_lanes_.first + c * to_lanes_.channel + row * to_lanes_.row);
+    }
+
+    // A row of each, `at` from where they begin; the last square of numbers may lie over the one before.
+    template <class T>
+    void enter_rows(const T* const* from, int64_t at, float shift, float scale, V* to) const {
+        for (int u = 0; u < front_.width; u += LANES) {
+            const int column = u + LANES < front_.width ? u : front_.width - LANES;
+            float rows[LANES * LANES];
+            for (int lane = 0; lane < LANES; lane++)
+                store(rows + lane * LANES, (floats(from[lane] + at + column) - all(shift)) * all(scale));
+            transpose(rows, LANES, to + column);
         }
     }
 
     void one(const Pictures& pictures, int64_t number, Desk& desk, float* logits) const {
-        enter_any(pictures, number, to_single_, 1, (float*)desk.single[0].data());
+        enter_one(pictures, number, (float*)desk.single[0].data());
         for (int k = 0; k < (int)stages_.size(); k++) {
             const float* x = (const float*)desk.single[k].data();
             if (is_flattened(k)) x = flattened(steps_[k].before, x, (float*)desk.flat[k].data());
@@ -265,8 +312,7 @@ class Forward {
     void chunk(const Pictures& pictures, int64_t first, Desk& desk, float* logits) const {
         const int64_t left = pictures.count - first;
         const int live = left < LANES ? (int)left : LANES;
-        for (int lane = 0; lane < live; lane++)
-            enter_any(pictures, first + lane, to_lanes_, LANES, (float*)desk.lanes[0].data() + lane);
+        enter_lanes(pictures, first, live, (float*)desk.lanes[0].data());
         for (size_t k = 0; k < stages_.size(); k++)
             lanes(stages_[k], steps_[k], desk.lanes[k].data(), desk.lanes[k + 1].data());
         const V* y = desk.lanes.back().data();
@@ -283,7 +329,7 @@ class Forward {
             case MAX_POOL: return max_forward(s, x, y, Unasked{});
             case MEAN_POOL: return mean_forward(s, x, y);
             case BATCH_NORM: return norm_forward(s, step.moments.data(), x, y);
-            case LINEAR: return linear_forward(s, x, y);
+            case LINEAR: return together_linear(s, step.single, x, y);
             default: return pointwise(s, x, y);
         }
     }
@@ -294,7 +340,7 @@ class Forward {
     std::vector<float> shift_, scale_;
     int threads_;
     Entrance to_lanes_, to_single_;
-    int64_t by_lanes_ = 0, by_one_ = 0;  // products of vectors: of LANES pictures, of one
+    int64_t by_lanes_ = 0, by_one_ = 0;  // products of vectors: of LANES pictures, of one; twice where weights come slowly
     std::mutex mutex_;
     Desks free_;  // behind it
 };

@@ -61,9 +61,9 @@ class Forward:
         channels, height, width = volume(network.input_shape)
         given = pixels or Pixels(pad=0, shift=(0.0,) * channels, scale=(1.0,) * channels)
         assert len(given.shift) == len(given.scale) == channels
-        self._shape = (channels, height - 2 * given.pad, width - 2 * given.pad)
+        self._shape = [channels, height - 2 * given.pad, width - 2 * given.pad]
         self._output_shape = network.output_shape
-        self._outputs = prod(network.output_shape)
+        self._outputs, self._is_row = prod(network.output_shape), len(network.output_shape) == 1
         self._usual = Strides(prod(self._shape), prod(self._shape[1:]), self._shape[2], 1)
         many = ctypes.c_float * channels
         front = _Front(*self._shape, given.pad, many(*given.shift), many(*given.scale))
@@ -91,24 +91,25 @@ class Forward:
         Raises:
             ResourceError: not enough memory.
         """
-        out = torch.empty(len(x), self._outputs)
-        self._run(self._library.striate_forward_logits, x, out)
-        return out if len(self._output_shape) == 1 else out.view(len(x), *self._output_shape)
+        out = self._run(self._library.striate_forward_logits, x, torch.float32)
+        return out if self._is_row else out.view(-1, *self._output_shape)
 
     def probabilities(self, x: Tensor) -> Float[Tensor, "B classes"]:
         """The softmax of the logits, float64; x and errors as there."""
-        assert len(self._output_shape) == 1
-        out = torch.empty(len(x), self._outputs, dtype=torch.float64)
-        self._run(self._library.striate_forward_probabilities, x, out)
-        return out
+        assert self._is_row
+        return self._run(self._library.striate_forward_probabilities, x, torch.float64)
 
-    def _run(self, function: "ctypes._NamedFuncPointer", x: Tensor, out: Tensor) -> None:
-        if x.ndim != 4:  # rows of numbers, vectors
-            x = x.reshape(len(x), *self._shape)
-        assert x.shape[1:] == self._shape  # what follows reads memory by these numbers
+    def _run(self, function: "ctypes._NamedFuncPointer", x: Tensor, dtype: torch.dtype) -> Tensor:
+        count, *shape = x.shape
+        if len(shape) != 3:  # rows of numbers, vectors
+            x = x.reshape(count, *self._shape)
+        else:
+            assert shape == self._shape  # what follows reads memory by these numbers
+        out = torch.empty(count, self._outputs, dtype=dtype)
         strides = self._usual if x.is_contiguous() else Strides(*x.stride())
-        if function(self._forward, x.data_ptr(), strides, len(x), KINDS[x.dtype], out.data_ptr()):
+        if function(self._forward, x.data_ptr(), strides, count, KINDS[x.dtype], out.data_ptr()):
             raise _no_memory()
+        return out
 
 
 def evaluated(network: Network) -> tuple[Fused, ...]:

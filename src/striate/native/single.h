@@ -18,6 +18,7 @@ constexpr int HELD = 24, ABREAST = 4;
 #else
 constexpr int HELD = 12, ABREAST = 3;
 #endif
+constexpr int LONG = 6;  // vectors at once of a linear layer, which waits for its weights, not for the registers
 
 // A map with `step` numbers to a pixel: its channels, and what fills up the last vector.
 struct Field {
@@ -65,7 +66,7 @@ static Weighing weighing_of_linear(const Stage& s, const Field& in) {
     Weighing w;
     w.own = false, w.groups = 1, w.vectors = vectors_of(s.output.channels), w.taps = (int)count(s.input);
     w.in_step = s.input.channels, w.out_step = s.output.channels;
-    w.most = HELD;
+    w.most = LONG;
     for (int c = 0; c < in.map.channels; c++)
         for (int row = 0; row < in.map.height; row++)
             for (int column = 0; column < in.map.width; column++)
@@ -107,69 +108,98 @@ struct Own {
     static V read(const float* x, int v) { return load(x + v * LANES); }
 };
 
-template <class Reads, int VECTORS, int AT_ONCE>
-INLINE void weigh(const Weighing& w, const V* weight, const V* bias, const float* x, const int64_t* pixel,
-                  V (&sum)[VECTORS][AT_ONCE]) {
-    UNROLL for (int v = 0; v < VECTORS; v++) UNROLL for (int k = 0; k < AT_ONCE; k++) sum[v][k] = bias[v];
+// The sums of ROWS by AT_ONCE pixels: so far `down` to the next row, `right` to the next of a row.
+template <class Reads, int VECTORS, int ROWS, int AT_ONCE>
+INLINE void weigh(const Weighing& w, const V* weight, const V* bias, const float* x, int64_t down, int64_t right,
+                  V (&sum)[ROWS][AT_ONCE][VECTORS]) {
+    UNROLL for (int k = 0; k < ROWS * AT_ONCE; k++) UNROLL for (int v = 0; v < VECTORS; v++)
+        sum[k / AT_ONCE][k % AT_ONCE][v] = bias[v];
     const int32_t* offset = w.offset.data();
     const int taps = w.taps;
     for (int t = 0; t < taps; t++, weight += VECTORS) {
         const float* q = x + offset[t];
         V wanted[VECTORS];
         UNROLL for (int v = 0; v < VECTORS; v++) wanted[v] = weight[v];
-        UNROLL for (int k = 0; k < AT_ONCE; k++) UNROLL for (int v = 0; v < VECTORS; v++)
-            sum[v][k] += wanted[v] * Reads::read(q + pixel[k], v);
+        UNROLL for (int row = 0; row < ROWS; row++, q += down) UNROLL for (int k = 0; k < AT_ONCE; k++)
+            UNROLL for (int v = 0; v < VECTORS; v++) sum[row][k][v] += wanted[v] * Reads::read(q + k * right, v);
     }
 }
 
-// A run of pixels of one row.
-template <class Reads, int VECTORS, int AT_ONCE>
-static void single_pixels(const Stage& s, const Weighing& w, const V* weight, const V* bias, const float* x, int64_t right,
-                          float* y, int64_t step) {
-    int64_t pixel[AT_ONCE];
-    for (int k = 0; k < AT_ONCE; k++) pixel[k] = k * right;
-    V sum[VECTORS][AT_ONCE];
-    weigh<Reads>(w, weight, bias, x, pixel, sum);
-    UNROLL for (int k = 0; k < AT_ONCE; k++) UNROLL for (int v = 0; v < VECTORS; v++)
-        store(y + k * step + v * LANES, activated(sum[v][k], s.activation, s.slope));
+// A block of pixels.
+template <class Reads, int VECTORS, int ROWS, int AT_ONCE>
+static void single_pixels(const Stage& s, const Weighing& w, const V* weight, const V* bias, const float* x, int64_t down,
+                          int64_t right, float* y, int64_t below, int64_t beside) {
+    V sum[ROWS][AT_ONCE][VECTORS];
+    weigh<Reads>(w, weight, bias, x, down, right, sum);
+    UNROLL for (int row = 0; row < ROWS; row++) UNROLL for (int k = 0; k < AT_ONCE; k++)
+        UNROLL for (int v = 0; v < VECTORS; v++)
+            store(y + row * below + k * beside + v * LANES, activated(sum[row][k][v], s.activation, s.slope));
 }
 
-// A run of windows of 2x2 pixels, of each of which the largest goes on.
+// A row of windows of 2x2 pixels, of each of which the largest goes on.
 template <class Reads, int VECTORS, int WINDOWS>
-static void single_windows(const Stage& s, const Weighing& w, const V* weight, const V* bias, const float* x,
-                           int64_t right, int64_t down, float* y, int64_t step) {
-    int64_t pixel[4 * WINDOWS];
-    for (int k = 0; k < 4 * WINDOWS; k++) pixel[k] = (k / 4 * 2 + k % 2) * right + k % 4 / 2 * down;
-    V sum[VECTORS][4 * WINDOWS];
-    weigh<Reads>(w, weight, bias, x, pixel, sum);
+static void single_windows(const Stage& s, const Weighing& w, const V* weight, const V* bias, const float* x, int64_t down,
+                           int64_t right, float* y, int64_t beside) {
+    V sum[2][2 * WINDOWS][VECTORS];
+    weigh<Reads>(w, weight, bias, x, down, right, sum);
     UNROLL for (int n = 0; n < WINDOWS; n++) UNROLL for (int v = 0; v < VECTORS; v++) {
-        V most = sum[v][4 * n];
-        UNROLL for (int k = 1; k < 4; k++) most = beats(sum[v][4 * n + k], most) ? sum[v][4 * n + k] : most;
-        store(y + n * step + v * LANES, activated(most, s.activation, s.slope));
+        V most = sum[0][2 * n][v];
+        UNROLL for (int k = 1; k < 4; k++) {
+            const V other = sum[k / 2][2 * n + k % 2][v];
+            most = beats(other, most) ? other : most;
+        }
+        store(y + n * beside + v * LANES, activated(most, s.activation, s.slope));
+    }
+}
+
+// What a block of outputs is made of, of all pixels.
+struct Task {
+    const Stage& s;
+    const Weighing& w;
+    const Field &in, &out;
+    const V *weight, *bias;
+    const float* x;
+    float* y;
+    int64_t down, right;  // to the next pixel's place in x
+};
+
+template <class Reads, int VECTORS>
+static void all_windows(const Task& a) {
+    constexpr int MOST_AT_ONCE = HELD / 4 / VECTORS;
+    const int width = a.out.map.width;
+    for (int row = 0; row < a.out.map.height; row++)
+        for (int b = 0; b < parts(width, MOST_AT_ONCE); b++) {
+            const int column = begins(width, MOST_AT_ONCE, b), n = begins(width, MOST_AT_ONCE, b + 1) - column;
+            const float* at = a.x + spot(a.in, 0, 0) + 2 * row * a.down + 2 * column * a.right;
+            chosen<MOST_AT_ONCE>(n, [&](auto many) {
+                single_windows<Reads, VECTORS, many>(a.s, a.w, a.weight, a.bias, at, a.down, a.right,
+                                                     a.y + spot(a.out, row, column), a.out.step);
+            });
+        }
+}
+
+template <class Reads, int VECTORS, int ROWS>
+static void some_rows(const Task& a, int row) {
+    constexpr int MOST_AT_ONCE = HELD / VECTORS / (VECTORS == 1 ? 2 : 1);
+    const int width = a.out.map.width;
+    for (int b = 0; b < parts(width, MOST_AT_ONCE); b++) {
+        const int column = begins(width, MOST_AT_ONCE, b), n = begins(width, MOST_AT_ONCE, b + 1) - column;
+        const float* at = a.x + spot(a.in, 0, 0) + row * a.down + column * a.right;
+        chosen<MOST_AT_ONCE>(n, [&](auto many) {
+            single_pixels<Reads, VECTORS, ROWS, many>(a.s, a.w, a.weight, a.bias, at, a.down, a.right,
+                                                      a.y + spot(a.out, row, column),
+                                                      (int64_t)a.out.map.cols * a.out.step, a.out.step);
+        });
     }
 }
 
 template <class Reads, int VECTORS>
-static void single_rows(const Stage& s, const Weighing& w, const Field& in, const Field& out, const V* weight,
-                        const V* bias, const float* x, float* y) {
-    const int64_t right = (int64_t)s.stride[1] * in.step, down = (int64_t)s.stride[0] * in.map.cols * in.step;
-    const int twice = s.pooled ? 2 : 1;
-    constexpr int AT_ONCE = HELD / VECTORS, WINDOWS = HELD / 4 / VECTORS;
-    const int most = s.pooled ? WINDOWS : AT_ONCE, width = out.map.width;
-    for (int row = 0; row < out.map.height; row++)
-        for (int b = 0; b < parts(width, most); b++) {
-            const int column = begins(width, most, b), n = begins(width, most, b + 1) - column;
-            const float* at = x + spot(in, twice * row * s.stride[0], twice * column * s.stride[1]);
-            float* to = y + spot(out, row, column);
-            if (s.pooled)
-                chosen<WINDOWS>(n, [&](auto many) {
-                    single_windows<Reads, VECTORS, many>(s, w, weight, bias, at, right, down, to, out.step);
-                });
-            else
-                chosen<AT_ONCE>(n, [&](auto many) {
-                    single_pixels<Reads, VECTORS, many>(s, w, weight, bias, at, right, to, out.step);
-                });
-        }
+static void all_pixels(const Task& a) {
+    if (a.s.pooled) return all_windows<Reads, VECTORS>(a);
+    constexpr int ROWS = VECTORS == 1 ? 2 : 1;  // with more vectors one row is enough
+    int row = 0;
+    for (; row + ROWS <= a.out.map.height; row += ROWS) some_rows<Reads, VECTORS, ROWS>(a, row);
+    if (row < a.out.map.height) some_rows<Reads, VECTORS, 1>(a, row);
 }
 
 // f(vectors at once, their weights, their bias, group, first vector) for all outputs.
@@ -186,18 +216,56 @@ INLINE void each_block(const Weighing& w, F f) {
 }
 
 static void single_conv(const Stage& s, const Weighing& w, const Field& in, const Field& out, const float* x, float* y) {
+    const int64_t down = (int64_t)s.stride[0] * in.map.cols * in.step, right = (int64_t)s.stride[1] * in.step;
+    const auto task = [&](const V* weight, const V* bias, int g, int v) -> Task {
+        return {s, w, in, out, weight, bias, x + g * w.in_step, y + g * w.out_step + v * LANES, down, right};
+    };
     if (w.own)
-        return each_block<1>(w, [&](auto many, const V* weight, const V* bias, int g, int) {
-            single_rows<Own, many>(s, w, in, out, weight, bias, x + g * w.in_step, y + g * w.out_step);
+        return each_block<1>(w, [&](auto many, const V* weight, const V* bias, int g, int v) {
+            all_pixels<Own, many>(task(weight, bias, g, v));
         });
     each_block<ABREAST>(w, [&](auto many, const V* weight, const V* bias, int g, int v) {
-        single_rows<Shared, many>(s, w, in, out, weight, bias, x + g * w.in_step, y + g * w.out_step + v * LANES);
+        all_pixels<Shared, many>(task(weight, bias, g, v));
     });
 }
 
 static void single_linear(const Stage& s, const Weighing& w, const float* x, float* y) {
-    each_block<HELD>(w, [&](auto many, const V* weight, const V* bias, int, int v) {
-        single_pixels<Shared, many, 1>(s, w, weight, bias, x, 0, y + v * LANES, 0);
+    each_block<LONG>(w, [&](auto many, const V* weight, const V* bias, int, int v) {
+        single_pixels<Shared, many, 1, 1>(s, w, weight, bias, x, 0, 0, y + v * LANES, 0, 0);
+    });
+}
+
+// Outputs of four pictures of LANES, as rows.
+template <int VECTORS>
+static void rows_of_four(const Stage& s, const V* weight, int64_t step, const V* bias, int taps, const float* x, float* rows) {
+    V sum[4][VECTORS];
+    UNROLL for (int k = 0; k < 4; k++) UNROLL for (int v = 0; v < VECTORS; v++) sum[k][v] = bias[v];
+    for (int t = 0; t < taps; t++, weight += step, x += LANES) {
+        V wanted[VECTORS];
+        UNROLL for (int v = 0; v < VECTORS; v++) wanted[v] = weight[v];
+        UNROLL for (int k = 0; k < 4; k++) UNROLL for (int v = 0; v < VECTORS; v++) sum[k][v] += wanted[v] * all(x[k]);
+    }
+    UNROLL for (int k = 0; k < 4; k++) UNROLL for (int v = 0; v < VECTORS; v++)
+        store(rows + (k * LONG + v) * LANES, activated(sum[k][v], s.activation, s.slope));
+}
+
+// The same layer for LANES pictures, from and to the layout of conv.h: the weights go through the cache once for four.
+static void together_linear(const Stage& s, const Weighing& w, const V* x, V* y) {
+    constexpr int LIMIT = HELD / 4;
+    each_block<LONG>(w, [&](auto many, const V* weight, const V* bias, int, int first) {
+        float rows[LANES * LONG * LANES];
+        for (int picture = 0; picture < LANES; picture += 4)
+            for (int v = 0; v < many; v += LIMIT)
+                chosen<LIMIT>(many - v < LIMIT ? many - v : LIMIT, [&](auto n) {
+                    rows_of_four<n>(s, weight + v, many, bias + v, w.taps, (const float*)x + picture,
+                                    rows + (picture * LONG + v) * LANES);
+                });
+        for (int v = 0; v < many; v++) {
+            V turned[LANES];
+            transpose(rows + v * LANES, LONG * LANES, turned);
+            const int o = (first + v) * LANES, left = s.output.channels - o;
+            for (int lane = 0; lane < LANES && lane < left; lane++) y[o + lane] = turned[lane];
+        }
     });
 }
 

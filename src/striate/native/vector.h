@@ -75,3 +75,25 @@ INLINE void sum4(V a, V b, V c, V d, float* sums) {
     sums[0] = sum(a), sums[1] = sum(b), sums[2] = sum(c), sums[3] = sum(d);
 #endif
 }
+
+// LANES rows of LANES numbers, `stride` apart, as columns.
+INLINE void transpose(const float* rows, int64_t stride, V* columns) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    V a[8], b[8];
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        const V upper = load(rows + i * stride), lower = load(rows + (i + 1) * stride);
+        a[i] = _mm256_unpacklo_ps(upper, lower), a[i + 1] = _mm256_unpackhi_ps(upper, lower);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) UNROLL for (int k = 0; k < 2; k++) {
+        b[i + 2 * k] = _mm256_shuffle_ps(a[i + k], a[i + k + 2], 0x44);
+        b[i + 2 * k + 1] = _mm256_shuffle_ps(a[i + k], a[i + k + 2], 0xee);
+    }
+    UNROLL for (int k = 0; k < 4; k++) {
+        columns[k] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x20);
+        columns[k + 4] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x31);
+    }
+#else
+    for (int column = 0; column < LANES; column++)
+        for (int row = 0; row < LANES; row++) columns[column][row] = rows[row * stride + column];
+#endif
+}
