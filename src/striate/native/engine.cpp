@@ -35,15 +35,10 @@ struct Room {
     std::vector<std::vector<M>> which;
 };
 
-// A piece of the gradient: of stage `stage`, numbers (or rows of a matrix) from ... to - 1 of its weights or its bias.
+// A piece of the gradient: numbers (or rows of a matrix, and of its bias) from ... to - 1 of a stage's weights or bias.
 struct Piece {
     int stage;
     bool bias;
-    int64_t from, to;
-};
-
-struct Block {
-    int parameter;
     int64_t from, to;
 };
 
@@ -145,11 +140,6 @@ class Engine {
             divide(k);
             const int64_t sizes[] = {s.weight_at + values(k), s.bias_at + s.output.channels};
             for (int64_t end : sizes) gradients = gradients > end ? gradients : end;
-        }
-        for (int p = 0; p < (int)parameters_.size(); p++) {
-            const int64_t size = parameters_[p].size;
-            for (int64_t from = 0; from < size; from += BLOCK)
-                blocks_.push_back({p, from, from + BLOCK < size ? from + BLOCK : size});
         }
         gradient_.resize(gradients);
     }
@@ -371,10 +361,20 @@ class Engine {
         if (!thread) loss_ = loss, norm_ = norm, updated_ = finite && rule_;
         if (!finite || !rule_) return;
         const float bound = rule_->clip_norm, scale = bound > 0 && norm > bound ? (float)(bound / norm) : 1.0f;
-        for (int k = thread; k < (int)blocks_.size(); k += team_.size()) {
-            const Block& b = blocks_[k];
-            update(parameters_[b.parameter], *rule_, scale, gradient_.data(), b.from, b.to);
-        }
+        for (int k = thread; k < (int)pieces_.size(); k += team_.size()) change(pieces_[k], scale);
+    }
+
+    // Update a piece's numbers, by the thread in whose cache their gradient is.
+    void change(const Piece& piece, float scale) {
+        const Stage& s = stages_[piece.stage];
+        const int64_t wide = s.kind == LINEAR ? count(s.input) : 1;
+        if (piece.bias || s.kind == LINEAR) change(s.bias_at, scale, piece.from, piece.to);
+        if (!piece.bias) change(s.weight_at, scale, piece.from * wide, piece.to * wide);
+    }
+
+    void change(int64_t at, float scale, int64_t from, int64_t to) {
+        for (const Parameter& p : parameters_)
+            if (p.at == at) update(p, *rule_, scale, gradient_.data(), from, to);
     }
 
     // A piece of the gradient, and the sum of its squares.
@@ -435,7 +435,6 @@ class Engine {
     std::vector<std::vector<Share>> shares_;
     std::vector<std::vector<Moments>> moments_;
     std::vector<Piece> pieces_;
-    std::vector<Block> blocks_;
     std::vector<double> losses_, squares_;
 
     const Batch* batch_ = nullptr;

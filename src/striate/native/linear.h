@@ -66,6 +66,8 @@ static void linear_weight_block(const float* dz, int64_t chunk, int chunks, cons
         for (int n = 0; n < LANES; n++, x += stride, error++) {
             V value[WIDE];
             UNROLL for (int k = 0; k < WIDE; k++) value[k] = load(x + k * LANES);
+            for (int k = 0; k < WIDE * LANES; k += 16)  // the next columns, perhaps from another core's cache
+                __builtin_prefetch(x + WIDE * LANES + k);
             UNROLL for (int o = 0; o < OUTS; o++) {
                 const V e = all(error[o * LANES]);
                 UNROLL for (int k = 0; k < WIDE; k++) total[o][k] += e * value[k];
