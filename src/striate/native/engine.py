@@ -21,8 +21,6 @@ from striate.native.library import Library
 from striate.native.program import Batch, Parameter, Result, Rule, Targets, Tensors, address, program
 from striate.native.stages import fuse
 
-Int64s = ctypes.POINTER(ctypes.c_int64)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
@@ -84,6 +82,7 @@ class Engine:
     ) -> None:
         self.network, self.largest = network, largest
         self.stages = fuse(network)
+        self._shape, self._map, self._outputs = network.input_shape, self.stages[0].input, prod(network.output_shape)
         self._kept = (dict(tensors), dict(memory))  # the program holds addresses alone
         self._library = functions(library)
         self.offsets = _offsets(network)
@@ -118,18 +117,19 @@ class Engine:
         Raises:
             ValueError: batch normalisation gets a single number of a channel.
         """
-        if len(x) == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
+        count = x.shape[0]
+        if count == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
             raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
         batch = self._batch(x, now)
         labels = y if not y.is_floating_point() else None
         soft = y.float().contiguous() if y.is_floating_point() else None
         weights = None if goal.weights is None else goal.weights.float().contiguous()
-        (classes,) = self.network.output_shape
-        assert len(y) == len(x)  # what follows reads memory by these numbers
+        classes = self._outputs
+        assert y.shape[0] == count  # what follows reads memory by these numbers
         assert soft is None or soft.shape[1] == classes
         assert labels is None or labels.dtype == torch.int64
         assert weights is None or len(weights) == classes
-        batch.targets = Targets(address(labels, Int64s), address(soft), address(weights), goal.label_smoothing, classes)
+        batch.targets = Targets(address(labels), address(soft), address(weights), goal.label_smoothing, classes)
         result = Result()
         asked = None if rule is None else ctypes.byref(rule)
         self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))
@@ -137,7 +137,7 @@ class Engine:
 
     def infer(self, x: Tensor) -> Float[Tensor, "B C"]:
         """Outputs in evaluation."""
-        out = torch.empty(len(x), prod(self.network.output_shape))
+        out = torch.empty(len(x), self._outputs)
         for first in range(0, len(x), self.largest):
             rows = slice(first, first + self.largest)
             batch = self._batch(x[rows], StepRandomness(0, 0))
@@ -152,19 +152,16 @@ class Engine:
         }
 
     def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
+        count, *shape = x.shape
         assert x.dtype == torch.float32
-        assert 0 < len(x) <= self.largest
-        assert tuple(x.shape[1:]) == self.network.input_shape
-        if tuple(x.shape[1:]) != self.stages[0].input:  # no rows, or flattened at once
-            x = x.reshape(len(x), *self.stages[0].input)
-        batch = Batch(_at(x), (ctypes.c_int64 * 4)(*x.stride()), len(x))
-        batch.key = (ctypes.c_uint32 * 2)(*key(now.seed, Purpose.DROPOUT))
+        assert 0 < count <= self.largest
+        assert tuple(shape) == self._shape
+        if self._shape != self._map:  # no rows, or flattened at once
+            x = x.reshape(count, *self._map)
+        batch = Batch(x.data_ptr(), x.stride(), count)
+        batch.key = key(now.seed, Purpose.DROPOUT)
         batch.step, batch.first_row = now.step, now.first_row
         return batch
-
-
-def _at(x: Tensor) -> "ctypes._Pointer[ctypes.c_float]":
-    return ctypes.cast(ctypes.c_void_p(x.data_ptr()), ctypes.POINTER(ctypes.c_float))
 
 
 def _offsets(network: Network) -> dict[str, int]:
@@ -196,7 +193,7 @@ def functions(library: Library) -> ctypes.CDLL:
     found.striate_engine_step.restype = None
     found.striate_engine_step.argtypes = [ctypes.c_void_p] * 4
     found.striate_engine_infer.restype = None
-    found.striate_engine_infer.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_float)]
+    found.striate_engine_infer.argtypes = [ctypes.c_void_p] * 3
     found.striate_engine_gradient.restype = ctypes.c_void_p
     found.striate_engine_gradient.argtypes = [ctypes.c_void_p]
     return found

@@ -163,7 +163,7 @@ class Forward {
         Step& step = steps_[k];
         int64_t places = 1;
         if (s.kind == CONV) {
-            step.plan = conv_plan(s);
+            step.plan = forward_plan(s);
             step.packed.resize((size_t)s.output.channels * step.plan.taps);
             step.single = weighing_of_conv(s, step.in);
             places = (int64_t)s.output.height * s.output.width * (s.pooled ? 4 : 1);
@@ -276,10 +276,11 @@ class Forward {
     void enter_rows(const T* const* from, int64_t at, float shift, float scale, V* to) const {
         for (int u = 0; u < front_.width; u += LANES) {
             const int column = u + LANES < front_.width ? u : front_.width - LANES;
-            float rows[LANES * LANES];
-            for (int lane = 0; lane < LANES; lane++)
-                store(rows + lane * LANES, (floats(from[lane] + at + column) - all(shift)) * all(scale));
-            transpose(rows, LANES, to + column);
+            V square[LANES];
+            UNROLL for (int lane = 0; lane < LANES; lane++)
+                square[lane] = (floats(from[lane] + at + column) - all(shift)) * all(scale);
+            transpose(square);
+            UNROLL for (int k = 0; k < LANES; k++) to[column + k] = square[k];
         }
     }
 

@@ -17,7 +17,7 @@ from striate.base.network import Network
 from striate.base.operations import Dropout
 from striate.native.library import Library
 from striate.native.pixels import Pixels
-from striate.native.program import Floats, Tensors, program
+from striate.native.program import Tensors, program
 from striate.native.stages import Fused, fuse, volume
 
 KINDS = {torch.uint8: 0, torch.uint16: 1, torch.float32: 2}
@@ -29,8 +29,8 @@ class _Front(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("channels", "height", "width", "pad")),
-        ("shift", Floats),
-        ("scale", Floats),
+        ("shift", ctypes.POINTER(ctypes.c_float)),
+        ("scale", ctypes.POINTER(ctypes.c_float)),
     )
 
 

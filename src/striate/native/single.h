@@ -262,7 +262,8 @@ static void together_linear(const Stage& s, const Weighing& w, const V* x, V* y)
                 });
         for (int v = 0; v < many; v++) {
             V turned[LANES];
-            transpose(rows + v * LANES, LONG * LANES, turned);
+            UNROLL for (int k = 0; k < LANES; k++) turned[k] = load(rows + (k * LONG + v) * LANES);
+            transpose(turned);
             const int o = (first + v) * LANES, left = s.output.channels - o;
             for (int lane = 0; lane < LANES && lane < left; lane++) y[o + lane] = turned[lane];
         }

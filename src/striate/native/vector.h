@@ -58,6 +58,33 @@ INLINE float sum(V v) {  // halves onto halves: the order is part of the result
     return lanes[0];
 }
 
+// The lanes of both by turns: of their first halves, and of their second.
+#if defined(__clang__)
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, M{__VA_ARGS__})
+#endif
+#if LANES == 16
+#define BY_TURNS(a, b, h) \
+    PICK(a, b, h, h + 16, h + 1, h + 17, h + 2, h + 18, h + 3, h + 19, h + 4, h + 20, h + 5, h + 21, h + 6, h + 22, h + 7, h + 23)
+#elif LANES == 8
+#define BY_TURNS(a, b, h) PICK(a, b, h, h + 8, h + 1, h + 9, h + 2, h + 10, h + 3, h + 11)
+#else
+#define BY_TURNS(a, b, h) PICK(a, b, h, h + 4, h + 1, h + 5)
+#endif
+
+// LANES vectors of LANES numbers, rows to columns: each turn makes of number i of all rows their neighbours.
+INLINE void transpose(V (&v)[LANES]) {
+    UNROLL for (int turn = 1; turn < LANES; turn *= 2) {
+        V w[LANES];
+        UNROLL for (int k = 0; k < LANES / 2; k++) {
+            w[2 * k] = BY_TURNS(v[k], v[k + LANES / 2], 0);
+            w[2 * k + 1] = BY_TURNS(v[k], v[k + LANES / 2], LANES / 2);
+        }
+        UNROLL for (int k = 0; k < LANES; k++) v[k] = w[k];
+    }
+}
+
 // The sums of four vectors' lanes.
 INLINE void sum4(V a, V b, V c, V d, float* sums) {
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -73,27 +100,5 @@ INLINE void sum4(V a, V b, V c, V d, float* sums) {
     _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
 #else
     sums[0] = sum(a), sums[1] = sum(b), sums[2] = sum(c), sums[3] = sum(d);
-#endif
-}
-
-// LANES rows of LANES numbers, `stride` apart, as columns.
-INLINE void transpose(const float* rows, int64_t stride, V* columns) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
-    V a[8], b[8];
-    UNROLL for (int i = 0; i < 8; i += 2) {
-        const V upper = load(rows + i * stride), lower = load(rows + (i + 1) * stride);
-        a[i] = _mm256_unpacklo_ps(upper, lower), a[i + 1] = _mm256_unpackhi_ps(upper, lower);
-    }
-    UNROLL for (int i = 0; i < 8; i += 4) UNROLL for (int k = 0; k < 2; k++) {
-        b[i + 2 * k] = _mm256_shuffle_ps(a[i + k], a[i + k + 2], 0x44);
-        b[i + 2 * k + 1] = _mm256_shuffle_ps(a[i + k], a[i + k + 2], 0xee);
-    }
-    UNROLL for (int k = 0; k < 4; k++) {
-        columns[k] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x20);
-        columns[k + 4] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x31);
-    }
-#else
-    for (int column = 0; column < LANES; column++)
-        for (int row = 0; row < LANES; row++) columns[column][row] = rows[row * stride + column];
 #endif
 }
