@@ -44,6 +44,7 @@ INLINE V floats(const T* from) {
 }
 INLINE V floats(const uint8_t* from) { return bytes(from); }
 
+constexpr int64_t ROOMY = 1 << 18;  // vectors, 8 MB of 8 lanes: maps that are larger leave the caches LANES at a time
 constexpr int64_t WORTH = 100000;  // products of vectors, some 30 microseconds, that a thread must find to be woken
 
 // Where the picture's numbers go: place `first`, and from there so far to the next channel, row and column.
@@ -124,7 +125,7 @@ class Forward {
     int64_t outputs() const { return count(stages_.back().output); }
 
     void run(const Pictures& pictures, float* logits) {
-        const int64_t whole = pictures.count / LANES, left = pictures.count % LANES;
+        const int64_t whole = pays(LANES) ? pictures.count / LANES : 0, left = pictures.count - whole * LANES;
         const bool together = pays(left);
         const int64_t pieces = whole + (together ? 1 : left);
         const int64_t work = whole * by_lanes_ + (together ? by_lanes_ : left * by_one_);
@@ -156,11 +157,13 @@ class Forward {
 
     static std::array<float*, 4> numbers_of(const Stage& s) { return {s.weight, s.bias, s.mean, s.variance}; }
 
-    bool pays(int64_t pictures) const { return pictures * by_one_ > by_lanes_; }
+    // Whether some, LANES at most, are sooner done together.
+    bool pays(int64_t pictures) const { return pictures <= LANES && volume_ <= ROOMY && pictures * by_one_ > by_lanes_; }
 
     void plan(int k) {
         Stage& s = stages_[k];
         Step& step = steps_[k];
+        volume_ += volume(s.output);
         int64_t places = 1;
         if (s.kind == CONV) {
             step.plan = forward_plan(s);
@@ -342,6 +345,7 @@ class Forward {
     int threads_;
     Entrance to_lanes_, to_single_;
     int64_t by_lanes_ = 0, by_one_ = 0;  // products of vectors: of LANES pictures, of one; twice where weights come slowly
+    int64_t volume_ = 0;  // numbers of all maps
     std::mutex mutex_;
     Desks free_;  // behind it
 };
