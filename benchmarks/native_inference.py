@@ -1,15 +1,15 @@
 """Small networks, evaluated: the native engine beside onnxruntime and torch, one picture at a time and 32.
 
-    python benchmarks/native_inference.py [--turns 25] [--seconds 0.02] [--threads 1 2]
+    python benchmarks/native_inference.py [--turns 100] [--seconds 0.002] [--threads 1 2]
 
 All get the same decoded bytes, a uint8 array, and give ten probabilities a picture: normalising, border and softmax
 included.  The native engine is asked by `Forward.probabilities` (float64), onnxruntime runs the ONNX export of the very
 module by `session.run`, made for the batch that is measured, torch the module itself under `inference_mode`; so each
-pays for being called from Python.  Everything is in one process; turns of all are interleaved, in another order each
-time, each after a rest in which the threads of whoever came before go to sleep.  Printed are the median over the turns
-in microseconds a call, the fastest turn, pictures/s and how many times the native engine's speed is that of each; the
-largest difference of a probability from torch's comes first.  Without onnxruntime (or onnx, which writes its file) a
-line says so.
+pays for being called from Python.  Everything is in one process; short turns of all are interleaved, in another order
+each time; where there are several threads, each comes after a rest in which those of whoever came before go to sleep.
+Printed are the median over the turns in microseconds a call, the fastest turn, pictures/s and how many times the native
+engine's speed is that of each; the largest difference of a probability from torch's comes first.  Without onnxruntime
+(or onnx, which writes its file) a line says so.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from striate.deploy.native_network import native_network
 from striate.models.catalogue import build
 from striate.native.library import absence, library
 
-REST = 0.03  # seconds in which other threads go to sleep
+REST = 0.01  # seconds in which other threads go to sleep
 BATCHES = 1, 32
 OURS = "Striate"
 Predict = Callable[[], np.ndarray]  # probabilities, (B, 10)
@@ -117,15 +117,15 @@ def contestants(subject: Subject, count: int, threads: int, folder: Path, *, oth
     return made | ({"onnxruntime": by_onnxruntime(whole, images, threads, folder)} if others else {})
 
 
-def measure(predicts: dict[str, Predict], turns: int, seconds: float) -> dict[str, list[float]]:
+def measure(predicts: dict[str, Predict], turns: int, seconds: float, rest: float) -> dict[str, list[float]]:
     """Seconds a call of every turn, interleaved."""
     calls = {name: max(1, int(seconds / timed(predict, 5))) for name, predict in predicts.items()}
     found: dict[str, list[float]] = {name: [] for name in predicts}
     order = random.Random(0)
     for _ in range(turns):
         for name in order.sample(list(predicts), len(predicts)):
-            time.sleep(REST)
-            predicts[name]()  # threads wake up
+            time.sleep(rest)
+            predicts[name]()  # threads wake up, caches fill
             found[name].append(timed(predicts[name], calls[name]))
     return found
 
@@ -160,8 +160,8 @@ def has_onnxruntime() -> bool:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=25)
-    parser.add_argument("--seconds", type=float, default=0.02, help="that a turn takes, about")
+    parser.add_argument("--turns", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=0.002, help="that a turn takes, about")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     return parser.parse_args()
 
@@ -184,7 +184,8 @@ def main() -> None:
                     apart = max(float(abs(predict() - expected).max()) for predict in made.values())
                     pictures = "1 picture" if count == 1 else f"{count} pictures"
                     print(f"  {pictures} a call, threads: {threads}, probabilities at most {apart:.1e} from torch's")
-                    tell(measure(made, asked.turns, asked.seconds), count)
+                    rest = REST if threads > 1 else 0.0
+                    tell(measure(made, asked.turns, asked.seconds, rest), count)
 
 
 if __name__ == "__main__":
