@@ -116,7 +116,8 @@ static void list_runs(const Stage& s, ConvPlan& p) {
         }
 }
 
-static ConvPlan conv_plan(const Stage& s) {
+// For the way forward.
+static ConvPlan forward_plan(const Stage& s) {
     ConvPlan p;
     p.ins = s.input.channels / s.groups, p.outs = s.output.channels / s.groups;
     p.taps = p.ins * s.kernel[0] * s.kernel[1];
@@ -128,6 +129,11 @@ static ConvPlan conv_plan(const Stage& s) {
                 p.offset.push_back(
                     (int32_t)(c * plane(s.input) + (i * s.dilation[0] - s.padding[0]) * s.input.cols +
                               j * s.dilation[1] - s.padding[1]));
+    return p;
+}
+
+static ConvPlan conv_plan(const Stage& s) {
+    ConvPlan p = forward_plan(s);
     list_runs(s, p);
     return p;
 }
@@ -178,9 +184,9 @@ static void conv_pixels(const Stage& s, const ConvPlan& p, const V* x, const flo
         y[o * plane(s.output) + k] = activated(sum[o][k], s.activation, s.slope);
 }
 
-// Four pixels are the window of a pooling: the largest goes on, and which of them it was is kept for the way back.
-template <int OUTS>
-static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, M* which) {
+// Four pixels are the window of a pooling: the largest goes on; which of them it was is kept, where there is a way back.
+template <int OUTS, class Keep>
+static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, Keep keep) {
     const int64_t down = (int64_t)s.stride[0] * s.input.cols;
     const int64_t pixel[4] = {0, s.stride[1], down, down + s.stride[1]};
     V sum[OUTS][4];
@@ -196,7 +202,7 @@ static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const flo
             most = larger ? sum[o][k] : most;
         }
         y[o * plane(s.output)] = activated(most, s.activation, s.slope);
-        which[(int64_t)o * s.output.height * s.output.width] = winner;
+        keep((int64_t)o * s.output.height * s.output.width, winner);
     }
 }
 
@@ -225,25 +231,29 @@ static void conv_columns(const Stage& s, const ConvPlan& p, const V* x, const fl
         }
 }
 
-static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, M* which) {
+// A row of windows, all outputs: what they read of the input is then still near.
+template <class Keep>
+static void conv_row_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, int row, V* y, Keep keep) {
     for (int g = 0; g < s.groups; g++)
         for (int b = 0; b < parts(p.outs, MOST[4]); b++) {
             const int o = begins(p.outs, MOST[4], b), n = begins(p.outs, MOST[4], b + 1) - o, first = g * p.outs + o;
             const float* w = packed + (int64_t)g * p.taps * p.outs + o;
+            const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]);
+            V* to = y + place(s.output, first, row);
+            const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width;
             chosen<MOST[4]>(n, [&](auto outs) {
-                for (int row = 0; row < s.output.height; row++)
-                    for (int column = 0; column < s.output.width; column++) {
-                        const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]) + 2 * column * s.stride[1];
-                        const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width + column;
-                        conv_pooled<outs>(s, p, at, w, first, y + place(s.output, first, row) + column, which + out);
-                    }
+                for (int column = 0; column < s.output.width; column++)
+                    conv_pooled<outs>(s, p, at + 2 * column * s.stride[1], w, first, to + column,
+                                      [&](int64_t o, M winner) { keep(out + column + o, winner); });
             });
         }
 }
 
-static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, M* which) {
-    if (s.pooled) return conv_forward_pooled(s, p, x, packed, y, which);
-    for (int row = 0; row < s.output.height; row++)
+// `keep` is told each pooling's winner, see `Winners`.
+template <class Keep>
+static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, Keep keep) {
+    for (int row = 0; s.pooled && row < s.output.height; row++) conv_row_pooled(s, p, x, packed, row, y, keep);
+    for (int row = 0; !s.pooled && row < s.output.height; row++)
         for (int column = 0; column < s.output.width; column += PIXELS) {
             const int left = s.output.width - column;
             chosen<PIXELS>(left < PIXELS ? left : PIXELS,

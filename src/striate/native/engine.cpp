@@ -251,8 +251,8 @@ class Engine {
         V* y = room.y[k + 1].data();
         M* which = room.which[k].data();
         switch (s.kind) {
-            case CONV: return conv_forward(s, plans_[k], x, packed_[k].data(), y, which);
-            case MAX_POOL: return max_forward(s, x, y, which);
+            case CONV: return conv_forward(s, plans_[k], x, packed_[k].data(), y, Winners{which});
+            case MAX_POOL: return max_forward(s, x, y, Winners{which});
             case MEAN_POOL: return mean_forward(s, x, y);
             case ACTIVATION: return pointwise(s, x, y);
             case LINEAR: return linear_forward(s, x, y);
@@ -263,14 +263,6 @@ class Engine {
                 return dropout_forward(s, chance, x, y, which);
             }
         }
-    }
-
-    static void pointwise(const Stage& s, const V* x, V* y) {
-        for (int c = 0; c < s.input.channels; c++)
-            for (int row = 0; row < s.input.height; row++)
-                for (int u = 0; u < s.input.width; u++)
-                    y[place(s.output, c, row) + u] =
-                        activated(x[place(s.input, c, row) + u], s.activation, s.slope);
     }
 
     void backward(int k, int thread, int slot, int chunk, Room& room) {
