@@ -83,7 +83,7 @@ def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"model": "conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "regularise": {}}, "got conv"),
+        ({"model": "conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "regularise": {}}, "within branches"),
         ({"optimizer": "rmsprop"}, "optimizer = rmsprop"),
         ({"update": {"accumulate": 2}}, "update.accumulate = 2"),
         ({"loss": {"name": "hinge"}}, "loss.name = hinge"),

@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError, StriateError
 from striate.base.network import Network as Description
+from striate.base.operations import Shape
 from striate.base.random import StepRandomness
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
-from striate.models.chain import as_row
-from striate.models.describe import describe
+from striate.models.chain import described_in_a_row
 from striate.native.engine import Engine, Goal, Memory
 from striate.native.library import Library, absence, library
 from striate.native.program import Rule
@@ -66,7 +66,8 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
     asked = recipe.execution
     if asked.engine == "torch":
         return "the recipe asks for torch"
-    wide = _wide(built.module) if asked.engine == "auto" else ""  # before a large network is run to see its layers
+    shapes = (p.shape for p in built.module.parameters())
+    wide = left_to_torch(shapes) if asked.engine == "auto" else ""  # before a large network is run to see its layers
     why = _other_execution(recipe, on) or wide or obstacle(recipe, built)
     if asked.engine == "native":
         if why:
@@ -85,9 +86,9 @@ def _other_execution(recipe: Recipe, on: Machine) -> str:
     return "execution.memory_format = channels_last" if asked.memory_format == "channels_last" else ""
 
 
-def _wide(network: nn.Module) -> str:
-    """Why it is left to torch, if it is: its kernels are made for convolutions of many channels."""
-    widest = max((p.shape[0] for p in network.parameters() if p.ndim > 2), default=0)
+def left_to_torch(parameters: Iterable[Shape]) -> str:
+    """Why `auto` leaves a network to torch, if it does: torch's kernels are made for convolutions of many channels."""
+    widest = max((shape[0] for shape in parameters if len(shape) > 2), default=0)
     return f"convolutions of {widest} channels, which torch is made for" if widest > WIDE else ""
 
 
@@ -105,8 +106,7 @@ def described(built: Network) -> Description:
     Raises:
         ConfigError: it is no such network.
     """
-    shape, module = built.card.sample(built.asked), built.module
-    return describe(module if type(module) is nn.Sequential else as_row(module, shape), shape)
+    return described_in_a_row(built.module, built.card.sample(built.asked))
 
 
 @dataclass(slots=True)
