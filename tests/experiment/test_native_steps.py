@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.faults.runs import rows, same, tensors, train
+from tests.native.conftest import RUNNABLE
 
 from striate.base.errors import ConfigError
 from striate.experiment.events import Started
@@ -76,6 +77,42 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(asked, tm
     assert same(whole, tmp_path / "cut")
 
 
+NORMED = "conv 4 3x3, lrn 3, relu, flatten, linear 3"
+
+
+def stopped(asked, path):
+    execution = {"checkpoint_seconds": 1e-9, **asked.get("execution", {})}
+    events = start(parse_recipe({**asked, "execution": execution}), run=path)
+    for _ in range(4):
+        next(events)
+    events.close()
+
+
+def notes(path):
+    events = go_on(path)
+    said = next(event for event in events if isinstance(event, Started)).notes
+    events.close()
+    return " ".join(said)
+
+
+@pytest.mark.parametrize("network", [{}, {"model": NORMED, "regularise": {}}], ids=["native", "a native layer"])
+@pytest.mark.skipif("avx2" not in RUNNABLE, reason="one instruction set alone")
+def test_on_another_instruction_set_a_run_that_goes_on_says_so(asked, network, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "portable")
+    stopped({**asked, **network}, tmp_path / "run")
+    assert notes(tmp_path / "run") == ""
+    monkeypatch.setenv(VARIABLE, "avx2")
+    assert "(instructions portable -> avx2): equal up to rounding" in notes(tmp_path / "run")
+
+
+@pytest.mark.skipif("avx2" not in RUNNABLE, reason="one instruction set alone")
+def test_where_the_library_makes_no_sums_its_instruction_set_says_nothing(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "portable")
+    stopped({**asked, "execution": {"engine": "torch"}}, tmp_path / "run")
+    monkeypatch.setenv(VARIABLE, "avx2")
+    assert notes(tmp_path / "run") == ""
+
+
 def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
     assert "native engine" in told(asked, tmp_path / "run")
 
@@ -106,10 +143,7 @@ def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tm
 
 
 def test_without_the_library_a_run_goes_on_with_torch_and_says_so(asked, tmp_path, monkeypatch):
-    events = start(parse_recipe({**asked, "execution": {"checkpoint_seconds": 1e-9}}), run=tmp_path / "run")
-    for _ in range(4):
-        next(events)
-    events.close()
+    stopped(asked, tmp_path / "run")
     monkeypatch.setenv(VARIABLE, "off")
     events = go_on(tmp_path / "run")
     headline = next(event for event in events if isinstance(event, Started)).headline

@@ -1,6 +1,8 @@
 """The native engine against torch in float64: outputs, losses, gradients, updates."""
 
+import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from striate.layers.dropout import number_layers
 from striate.models.described import described
 from striate.models.notation import parse
 from striate.native.engine import Engine, Goal, Memory
-from striate.native.library import NEEDS, VARIABLE, library
+from striate.native.library import library
 from striate.native.program import Rule
 from striate.native.stages import fuse
 
@@ -114,13 +116,8 @@ def test_evaluation_is_that_of_torch(name):
     assert_close(own.infer(more), module.eval()(more), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("isa", NEEDS)
-def test_every_instruction_set_that_runs_here_gives_the_same_to_rounding(isa, monkeypatch):
-    monkeypatch.setenv(VARIABLE, isa)
-    try:
-        library()
-    except ConfigError:
-        pytest.skip(f"no {isa} here")
+@pytest.mark.usefixtures("instructions")
+def test_every_instruction_set_that_runs_here_gives_the_same_to_rounding():
     for name in ("lenet", "batch norm"):
         compare(*NETWORKS[name], 21, 2)
 
@@ -245,6 +242,16 @@ def test_one_number_a_channel_is_refused_as_torch_refuses_it():
     x, y = samples(network, 1)
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         engine(network, tensors, largest=4).step(x, y, Goal(), None, NOW)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read where Linux tells it")
+def test_an_engine_gives_its_memory_back():
+    network, _, tensors = made(*NETWORKS["batch norm"])
+    taken = []
+    for _ in range(12):
+        engine(network, tensors, largest=512, threads=2)
+        taken.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+    assert taken[-1] - taken[1] < 30e6  # an engine is as large as that
 
 
 CONVS = st.tuples(
