@@ -50,11 +50,29 @@ def told(asked, path):
             "update": {"ema_decay": 0.9},
         },
         {"update": {"nesterov": True, "clip_value": 0.01}, "regularise": {"l1": 1e-3}, "weight_decay": 1e-2},
+        {"augment": {"mixup": 0.4, "flip": True}},
+        {"augment": {"cutmix": 1.0}, "update": {"clip_norm": 1.0}},
     ],
-    ids=["sgd", "adamw", "adam", "batch norm and a running mean", "penalties"],
+    ids=["sgd", "adamw", "adam", "batch norm and a running mean", "penalties", "mixup", "cutmix"],
 )
 def test_a_run_is_that_of_torch_to_rounding(asked, more, tmp_path):
-    asked = {**asked, **more}
+    compare({**asked, **more}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model": "linear 16, tanh, linear 1"},
+        {"model": "linear 16, batch_norm, relu, linear 1", "update": {"clip_norm": 0.1}},
+        {"loss": {"name": "mse"}, "model": "linear 16, relu, linear 1", "optimizer": "adamw", "weight_decay": 0.1},
+    ],
+)
+def test_numbers_are_told_as_by_torch_to_rounding(more, tmp_path):
+    compare({"task": "regress", "data": "curve", "epochs": 2, "batch_size": 16, "lr": 0.01, **more}, tmp_path)
+
+
+def compare(asked, tmp_path):
+    """Two runs that differ in the engine alone."""
     native = run(asked, tmp_path / "native", engine="native")
     torchs = run(asked, tmp_path / "torch", engine="torch", precision="float32", memory_format="contiguous")
     ours, theirs = tensors(native), tensors(torchs)
@@ -124,7 +142,6 @@ def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
         ({"optimizer": "rmsprop"}, "optimizer = rmsprop"),
         ({"update": {"accumulate": 2}}, "update.accumulate = 2"),
         ({"loss": {"name": "hinge"}}, "loss.name = hinge"),
-        ({"augment": {"mixup": 0.2}}, "augment.mixup = 0.2"),
         ({"regularise": {"max_norm": 1.0}}, "regularise.max_norm = 1.0"),
         ({"model": "conv 96 3x3, relu, flatten, linear 3", "regularise": {}}, "convolutions of 96 channels"),
         ({"model": "conv 4 3x3, gelu, flatten, linear 3", "regularise": {}}, "got gelu"),
@@ -132,6 +149,20 @@ def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
 )
 def test_torch_takes_the_rest_and_says_why_not(asked, change, why, tmp_path):
     headline = told({**asked, **change}, tmp_path / "run")
+    assert "torch engine" in headline
+    assert why in headline
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"task": "regress", "data": "curve", "loss": {"name": "huber"}}, "loss.name = huber"),
+        ({"task": "multilabel", "data": "shape-labels"}, "task = multilabel"),
+    ],
+)
+def test_torch_takes_other_losses_and_tasks(asked, why, tmp_path):
+    outputs = 1 if asked["task"] == "regress" else 5
+    headline = told({**asked, "model": f"flatten, linear {outputs}", "epochs": 1, "batch_size": 64}, tmp_path / "run")
     assert "torch engine" in headline
     assert why in headline
 

@@ -1,5 +1,6 @@
 """The native engine against torch in float64: outputs, losses, gradients, updates."""
 
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -141,6 +142,34 @@ def test_smoothing_class_weights_and_probabilities_count_as_torch_counts_them(sm
     assert own.step(x, y, goal, None, NOW).loss == pytest.approx(loss, rel=1e-6)
     for name, gradient in own.gradients().items():
         close(gradient, gradients[name])
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("name", ["lenet", "batch norm", "vectors"])
+@pytest.mark.parametrize("count", [3, 16, 21])
+def test_squared_errors_are_those_of_float64(name, count):
+    network, module, tensors = made(*NETWORKS[name])
+    x, _ = samples(network, count)
+    y = torch.randn(count, *network.output_shape, generator=torch.Generator().manual_seed(1)) * 3 + 5
+    loss, gradients, _ = exact(*NETWORKS[name], module, x, y.double(), F.mse_loss)
+    own = engine(network, tensors, largest=24, threads=2)
+    result = own.step(x, y, Goal(loss="mse"), None, NOW)
+    assert result.loss == pytest.approx(loss, rel=1e-6)
+    norm = sum(g.square().sum().item() for g in gradients.values()) ** 0.5
+    assert result.norm == pytest.approx(norm, rel=1e-5)
+    for key, gradient in own.gradients().items():
+        close(gradient, gradients[key], norm)
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_a_number_to_be_told_that_is_none_is_noticed(spoilt):
+    network, _, tensors = made(*NETWORKS["vectors"])
+    x, _ = samples(network, 9)
+    y = torch.zeros(9, 10)
+    y[8, 9] = spoilt
+    result = engine(network, tensors, largest=9).step(x, y, Goal(loss="mse"), None, NOW)
+    assert not math.isfinite(result.loss)
+    assert not math.isfinite(result.norm)
 
 
 def bits(threads, count, steps=3):

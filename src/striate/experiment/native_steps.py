@@ -14,8 +14,9 @@ from striate.base.operations import Shape
 from striate.base.random import StepRandomness
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
+from striate.experiment.recipe_sense import loss_of
 from striate.models.chain import described_in_a_row
-from striate.native.engine import Engine, Goal, Memory
+from striate.native.engine import Engine, Goal, Loss, Memory
 from striate.native.library import Library, absence, library
 from striate.native.program import Rule
 from striate.native.stages import fuse
@@ -27,19 +28,19 @@ from striate.training.update import PLAIN, Rules, not_finite
 
 WIDE = 64  # channels
 OPTIMISERS = ("sgd", "adam", "adamw")  # in the order of update.h
+LOSSES: Mapping[str, Loss] = {"classify": "cross_entropy", "regress": "mse"}  # of each task that it has
 
 
 def obstacle(recipe: Recipe, built: Network) -> str:
     """Why the native engine cannot train this; "" where it can."""
+    if recipe.task not in LOSSES:
+        return f"task = {recipe.task}"
     asked = {
-        "task": (recipe.task, "classify"),
-        "loss.name": (recipe.loss.name or "cross_entropy", "cross_entropy"),
+        "loss.name": (loss_of(recipe), LOSSES[recipe.task]),
         "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
         "update.accumulate": (recipe.update.accumulate, 1),
         "regularise.max_norm": (recipe.regularise.max_norm, None),
         "transfer.freeze": (recipe.transfer.freeze, ()),
-        "augment.mixup": (recipe.augment.mixup, 0),
-        "augment.cutmix": (recipe.augment.cutmix, 0),
     }
     for key, (value, needed) in asked.items():
         if value != needed:
@@ -237,6 +238,11 @@ def _named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
 def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSteps:
     """The loop of a plan that has this engine.
 
+    Args:
+        recipe: what is trained, with nothing left open.
+        built: the network.
+        counts: training samples of every class, where there are classes.
+
     Raises:
         ConfigError: the library is not there, or the network is another.
     """
@@ -244,6 +250,6 @@ def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSte
     if found is None:
         fix = "build it, or begin a new run with --engine torch"
         raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
-    asked = recipe.loss
-    goal = Goal(label_smoothing=asked.label_smoothing or 0.0, weights=class_weights(asked.class_weights, counts))
+    asked, weights = recipe.loss, class_weights(recipe.loss.class_weights, counts)
+    goal = Goal(loss=LOSSES[recipe.task], label_smoothing=asked.label_smoothing or 0.0, weights=weights)
     return NativeSteps(recipe, goal, described(built), found)

@@ -86,6 +86,7 @@ class Targets(Structure):
     _fields_ = [
         ("labels", POINTER(c_int64)),
         ("probabilities", Floats),
+        ("numbers", Floats),
         ("weights", Floats),
         ("smoothing", c_float),
         ("classes", c_int32),
