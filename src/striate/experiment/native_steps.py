@@ -10,12 +10,13 @@ from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError, StriateError
 from striate.base.network import Network as Description
+from striate.base.operations import Shape
 from striate.base.random import StepRandomness
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
-from striate.models.chain import as_row
-from striate.models.describe import describe
-from striate.native.engine import Engine, Goal, Memory
+from striate.experiment.recipe_sense import loss_of
+from striate.models.chain import described_in_a_row
+from striate.native.engine import Engine, Goal, Loss, Memory
 from striate.native.library import Library, absence, library
 from striate.native.program import Rule
 from striate.native.stages import fuse
@@ -27,19 +28,19 @@ from striate.training.update import PLAIN, Rules, not_finite
 
 WIDE = 64  # channels
 OPTIMISERS = ("sgd", "adam", "adamw")  # in the order of update.h
+LOSSES: Mapping[str, Loss] = {"classify": "cross_entropy", "regress": "mse"}  # of each task that it has
 
 
 def obstacle(recipe: Recipe, built: Network) -> str:
     """Why the native engine cannot train this; "" where it can."""
+    if recipe.task not in LOSSES:
+        return f"task = {recipe.task}"
     asked = {
-        "task": (recipe.task, "classify"),
-        "loss.name": (recipe.loss.name or "cross_entropy", "cross_entropy"),
+        "loss.name": (loss_of(recipe), LOSSES[recipe.task]),
         "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
         "update.accumulate": (recipe.update.accumulate, 1),
         "regularise.max_norm": (recipe.regularise.max_norm, None),
         "transfer.freeze": (recipe.transfer.freeze, ()),
-        "augment.mixup": (recipe.augment.mixup, 0),
-        "augment.cutmix": (recipe.augment.cutmix, 0),
     }
     for key, (value, needed) in asked.items():
         if value != needed:
@@ -66,7 +67,8 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
     asked = recipe.execution
     if asked.engine == "torch":
         return "the recipe asks for torch"
-    wide = _wide(built.module) if asked.engine == "auto" else ""  # before a large network is run to see its layers
+    shapes = (p.shape for p in built.module.parameters())
+    wide = left_to_torch(shapes) if asked.engine == "auto" else ""  # before a large network is run to see its layers
     why = _other_execution(recipe, on) or wide or obstacle(recipe, built)
     if asked.engine == "native":
         if why:
@@ -85,9 +87,9 @@ def _other_execution(recipe: Recipe, on: Machine) -> str:
     return "execution.memory_format = channels_last" if asked.memory_format == "channels_last" else ""
 
 
-def _wide(network: nn.Module) -> str:
-    """Why it is left to torch, if it is: its kernels are made for convolutions of many channels."""
-    widest = max((p.shape[0] for p in network.parameters() if p.ndim > 2), default=0)
+def left_to_torch(parameters: Iterable[Shape]) -> str:
+    """Why `auto` leaves a network to torch, if it does: torch's kernels are made for convolutions of many channels."""
+    widest = max((shape[0] for shape in parameters if len(shape) > 2), default=0)
     return f"convolutions of {widest} channels, which torch is made for" if widest > WIDE else ""
 
 
@@ -106,8 +108,7 @@ def described(built: Network) -> Description:
     Raises:
         ConfigError: it is no such network.
     """
-    shape, module = built.card.sample(built.asked), built.module
-    return describe(module if type(module) is nn.Sequential else as_row(module, shape), shape)
+    return described_in_a_row(built.module, built.card.sample(built.asked))
 
 
 @dataclass(slots=True)
@@ -238,6 +239,11 @@ def named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
 def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSteps:
     """The loop of a plan that has this engine.
 
+    Args:
+        recipe: what is trained, with nothing left open.
+        built: the network.
+        counts: training samples of every class, where there are classes.
+
     Raises:
         ConfigError: the library is not there, or the network is another.
     """
@@ -245,6 +251,6 @@ def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSte
     if found is None:
         fix = "build it, or begin a new run with --engine torch"
         raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
-    asked = recipe.loss
-    goal = Goal(label_smoothing=asked.label_smoothing or 0.0, weights=class_weights(asked.class_weights, counts))
+    asked, weights = recipe.loss, class_weights(recipe.loss.class_weights, counts)
+    goal = Goal(loss=LOSSES[recipe.task], label_smoothing=asked.label_smoothing or 0.0, weights=weights)
     return NativeSteps(recipe, goal, described(built), found)

@@ -198,9 +198,8 @@ def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan) -> Fit:
     """What makes the updates."""
     if plan.engine == "torch":
         return fit
-    assert isinstance(task, Classify)
     steps = native_steps if plan.engine == "native" else calculus_steps
-    return steps(recipe, built, task.counts())
+    return steps(recipe, built, task.counts() if isinstance(task, Classify) else [])
 
 
 def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:
