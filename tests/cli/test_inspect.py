@@ -10,6 +10,7 @@ import pytest
 
 from striate.analysis.columns import EVERY
 from striate.models.catalogue import MODELS
+from striate.native.library import absence
 
 DOCUMENTS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -139,6 +140,52 @@ def test_equations_and_every_row_are_told_when_asked_for(striate):
     _, out, _ = striate("inspect", "resnet18", "--all")
     assert "layer3.1.conv2" in out
     assert "FLOPs" in out.split("\n\n")[2].splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["lenet5", "conv 6 5x5, relu, maxpool 2, flatten, linear 10"])
+def test_the_native_engines_plan_is_told_when_asked_for(striate, name):
+    code, out, _ = striate("inspect", name, "--input", "1x32x32", "--native")
+    assert code == 0
+    assert "0      conv + max 2x2 + relu  " in out
+    assert "a training step:" in out
+    assert "native" not in striate("inspect", "lenet5")[1]
+
+
+@pytest.mark.parametrize("name", ["net.py:Net", "run"])
+def test_own_networks_and_trained_ones_have_a_plan_too(striate, tmp_path, run, name):
+    (tmp_path / "net.py").write_text(NUMBERS.replace("BUILT", "").replace("RUN", ""))
+    code, out, err = striate("inspect", *((run,) if name == "run" else (name, "--input", "4")), "--native", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    rows = told["native"]["rows"]
+    assert sum(row["macs"] for row in rows) == told["totals"]["macs"]
+    assert told["native"]["reason"] in ("", absence())
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("resnet20", "layer1.0.relu must be given what the layer before made"),
+        ("conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "got one within branches"),
+        ("conv 4 3x3, gelu, flatten, linear 3", "got gelu"),
+        ("autoencoder", "got conv_transpose"),
+    ],
+)
+def test_why_the_native_engine_cannot_train_a_network_is_one_sentence(striate, name, why):
+    code, out, _ = striate("inspect", name, "--input", "3x32x32", "--native")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("native engine: ")]
+    assert line.startswith("native engine: cannot train this network, so the torch engine does: ")
+    assert why in line
+    told = json.loads(striate("inspect", name, "--input", "3x32x32", "--native", "--json")[1])["native"]
+    assert told["trains"] is False
+    assert why in told["reason"]
+
+
+def test_a_network_that_could_be_trained_but_is_left_to_torch_says_so(striate):
+    _, out, _ = striate("inspect", "conv 96 3x3, relu, flatten, linear 3", "--input", "1x8x8", "--native")
+    assert "conv + relu" in out
+    assert out.splitlines()[-1].endswith("convolutions of 96 channels, which torch is made for")
 
 
 def test_pictures_and_the_page_are_written(striate, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.faults.runs import rows, same, tensors, train
+from tests.native.conftest import RUNNABLE
 
 from striate.base.errors import ConfigError
 from striate.experiment.events import Started
@@ -49,11 +50,29 @@ def told(asked, path):
             "update": {"ema_decay": 0.9},
         },
         {"update": {"nesterov": True, "clip_value": 0.01}, "regularise": {"l1": 1e-3}, "weight_decay": 1e-2},
+        {"augment": {"mixup": 0.4, "flip": True}},
+        {"augment": {"cutmix": 1.0}, "update": {"clip_norm": 1.0}},
     ],
-    ids=["sgd", "adamw", "adam", "batch norm and a running mean", "penalties"],
+    ids=["sgd", "adamw", "adam", "batch norm and a running mean", "penalties", "mixup", "cutmix"],
 )
 def test_a_run_is_that_of_torch_to_rounding(asked, more, tmp_path):
-    asked = {**asked, **more}
+    compare({**asked, **more}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model": "linear 16, tanh, linear 1"},
+        {"model": "linear 16, batch_norm, relu, linear 1", "update": {"clip_norm": 0.1}},
+        {"loss": {"name": "mse"}, "model": "linear 16, relu, linear 1", "optimizer": "adamw", "weight_decay": 0.1},
+    ],
+)
+def test_numbers_are_told_as_by_torch_to_rounding(more, tmp_path):
+    compare({"task": "regress", "data": "curve", "epochs": 2, "batch_size": 16, "lr": 0.01, **more}, tmp_path)
+
+
+def compare(asked, tmp_path):
+    """Two runs that differ in the engine alone."""
     native = run(asked, tmp_path / "native", engine="native")
     torchs = run(asked, tmp_path / "torch", engine="torch", precision="float32", memory_format="contiguous")
     ours, theirs = tensors(native), tensors(torchs)
@@ -76,6 +95,42 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(asked, tm
     assert same(whole, tmp_path / "cut")
 
 
+NORMED = "conv 4 3x3, lrn 3, relu, flatten, linear 3"
+
+
+def stopped(asked, path):
+    execution = {"checkpoint_seconds": 1e-9, **asked.get("execution", {})}
+    events = start(parse_recipe({**asked, "execution": execution}), run=path)
+    for _ in range(4):
+        next(events)
+    events.close()
+
+
+def notes(path):
+    events = go_on(path)
+    said = next(event for event in events if isinstance(event, Started)).notes
+    events.close()
+    return " ".join(said)
+
+
+@pytest.mark.parametrize("network", [{}, {"model": NORMED, "regularise": {}}], ids=["native", "a native layer"])
+@pytest.mark.skipif("avx2" not in RUNNABLE, reason="one instruction set alone")
+def test_on_another_instruction_set_a_run_that_goes_on_says_so(asked, network, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "portable")
+    stopped({**asked, **network}, tmp_path / "run")
+    assert notes(tmp_path / "run") == ""
+    monkeypatch.setenv(VARIABLE, "avx2")
+    assert "(instructions portable -> avx2): equal up to rounding" in notes(tmp_path / "run")
+
+
+@pytest.mark.skipif("avx2" not in RUNNABLE, reason="one instruction set alone")
+def test_where_the_library_makes_no_sums_its_instruction_set_says_nothing(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "portable")
+    stopped({**asked, "execution": {"engine": "torch"}}, tmp_path / "run")
+    monkeypatch.setenv(VARIABLE, "avx2")
+    assert notes(tmp_path / "run") == ""
+
+
 def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
     assert "native engine" in told(asked, tmp_path / "run")
 
@@ -83,11 +138,10 @@ def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"model": "conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "regularise": {}}, "got conv"),
+        ({"model": "conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "regularise": {}}, "within branches"),
         ({"optimizer": "rmsprop"}, "optimizer = rmsprop"),
         ({"update": {"accumulate": 2}}, "update.accumulate = 2"),
         ({"loss": {"name": "hinge"}}, "loss.name = hinge"),
-        ({"augment": {"mixup": 0.2}}, "augment.mixup = 0.2"),
         ({"regularise": {"max_norm": 1.0}}, "regularise.max_norm = 1.0"),
         ({"model": "conv 96 3x3, relu, flatten, linear 3", "regularise": {}}, "convolutions of 96 channels"),
         ({"model": "conv 4 3x3, gelu, flatten, linear 3", "regularise": {}}, "got gelu"),
@@ -99,6 +153,20 @@ def test_torch_takes_the_rest_and_says_why_not(asked, change, why, tmp_path):
     assert why in headline
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"task": "regress", "data": "curve", "loss": {"name": "huber"}}, "loss.name = huber"),
+        ({"task": "multilabel", "data": "shape-labels"}, "task = multilabel"),
+    ],
+)
+def test_torch_takes_other_losses_and_tasks(asked, why, tmp_path):
+    outputs = 1 if asked["task"] == "regress" else 5
+    headline = told({**asked, "model": f"flatten, linear {outputs}", "epochs": 1, "batch_size": 64}, tmp_path / "run")
+    assert "torch engine" in headline
+    assert why in headline
+
+
 def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tmp_path):
     wanted = {**asked, "optimizer": "rmsprop", "execution": {"engine": "native"}}
     with pytest.raises(ConfigError, match="native with optimizer = rmsprop"):
@@ -106,10 +174,7 @@ def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tm
 
 
 def test_without_the_library_a_run_goes_on_with_torch_and_says_so(asked, tmp_path, monkeypatch):
-    events = start(parse_recipe({**asked, "execution": {"checkpoint_seconds": 1e-9}}), run=tmp_path / "run")
-    for _ in range(4):
-        next(events)
-    events.close()
+    stopped(asked, tmp_path / "run")
     monkeypatch.setenv(VARIABLE, "off")
     events = go_on(tmp_path / "run")
     headline = next(event for event in events if isinstance(event, Started)).headline

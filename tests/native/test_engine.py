@@ -1,6 +1,9 @@
 """The native engine against torch in float64: outputs, losses, gradients, updates."""
 
+import math
+import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +18,7 @@ from striate.layers.dropout import number_layers
 from striate.models.described import described
 from striate.models.notation import parse
 from striate.native.engine import Engine, Goal, Memory
-from striate.native.library import NEEDS, VARIABLE, library
+from striate.native.library import library
 from striate.native.program import Rule
 from striate.native.stages import fuse
 
@@ -114,13 +117,8 @@ def test_evaluation_is_that_of_torch(name):
     assert_close(own.infer(more), module.eval()(more), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("isa", NEEDS)
-def test_every_instruction_set_that_runs_here_gives_the_same_to_rounding(isa, monkeypatch):
-    monkeypatch.setenv(VARIABLE, isa)
-    try:
-        library()
-    except ConfigError:
-        pytest.skip(f"no {isa} here")
+@pytest.mark.usefixtures("instructions")
+def test_every_instruction_set_that_runs_here_gives_the_same_to_rounding():
     for name in ("lenet", "batch norm"):
         compare(*NETWORKS[name], 21, 2)
 
@@ -144,6 +142,34 @@ def test_smoothing_class_weights_and_probabilities_count_as_torch_counts_them(sm
     assert own.step(x, y, goal, None, NOW).loss == pytest.approx(loss, rel=1e-6)
     for name, gradient in own.gradients().items():
         close(gradient, gradients[name])
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("name", ["lenet", "batch norm", "vectors"])
+@pytest.mark.parametrize("count", [3, 16, 21])
+def test_squared_errors_are_those_of_float64(name, count):
+    network, module, tensors = made(*NETWORKS[name])
+    x, _ = samples(network, count)
+    y = torch.randn(count, *network.output_shape, generator=torch.Generator().manual_seed(1)) * 3 + 5
+    loss, gradients, _ = exact(*NETWORKS[name], module, x, y.double(), F.mse_loss)
+    own = engine(network, tensors, largest=24, threads=2)
+    result = own.step(x, y, Goal(loss="mse"), None, NOW)
+    assert result.loss == pytest.approx(loss, rel=1e-6)
+    norm = sum(g.square().sum().item() for g in gradients.values()) ** 0.5
+    assert result.norm == pytest.approx(norm, rel=1e-5)
+    for key, gradient in own.gradients().items():
+        close(gradient, gradients[key], norm)
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_a_number_to_be_told_that_is_none_is_noticed(spoilt):
+    network, _, tensors = made(*NETWORKS["vectors"])
+    x, _ = samples(network, 9)
+    y = torch.zeros(9, 10)
+    y[8, 9] = spoilt
+    result = engine(network, tensors, largest=9).step(x, y, Goal(loss="mse"), None, NOW)
+    assert not math.isfinite(result.loss)
+    assert not math.isfinite(result.norm)
 
 
 def bits(threads, count, steps=3):
@@ -245,6 +271,16 @@ def test_one_number_a_channel_is_refused_as_torch_refuses_it():
     x, y = samples(network, 1)
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         engine(network, tensors, largest=4).step(x, y, Goal(), None, NOW)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read where Linux tells it")
+def test_an_engine_gives_its_memory_back():
+    network, _, tensors = made(*NETWORKS["batch norm"])
+    taken = []
+    for _ in range(12):
+        engine(network, tensors, largest=512, threads=2)
+        taken.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+    assert taken[-1] - taken[1] < 30e6  # an engine is as large as that
 
 
 CONVS = st.tuples(

@@ -3,12 +3,16 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from striate.base.errors import ConfigError
 from striate.base.files import write
+
+if TYPE_CHECKING:
+    from striate.cli.native_plan import NativePlan
+    from striate.cli.subject import Subject
 
 SVG, HTML = (".svg",), (".html", ".htm")  # the endings of what is written
 
@@ -36,17 +40,21 @@ def inspect(
         Path | None, typer.Option(metavar="FILE.svg", help="Write a picture of the network to scale.")
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write it all as one page.")] = None,
+    native: Annotated[
+        bool, typer.Option("--native", help="What the native engine does with it: stages, memory, order of a step.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Say what a network is before it is trained: shapes, parameters, MACs, memory, receptive field.
 
-    No data is needed and no number is computed.
+    No data is needed and no number is computed; --native builds the network and runs it once.
 
     \b
     Examples:
       striate inspect lenet5
       striate inspect resnet50 --input 3x160x160 --batch-size 32
       striate inspect lenet5 --equations
+      striate inspect lenet5 --native
       striate inspect "conv 6 5x5, relu, maxpool 2, flatten, linear 10" --input 1x28x28
       striate inspect googlenet --graph googlenet.svg --html googlenet.html
       striate inspect runs/digits-lenet5 --json
@@ -63,11 +71,20 @@ def inspect(
         write(_led_to(drawing), summary.drawing())
     if html is not None:
         summary.save_html(_led_to(html), chosen.facts)
+    plan = _plan(chosen) if native else None
     if as_json:
-        typer.echo(json.dumps(summary.as_dict() | {"facts": dict(chosen.facts)}))
+        more = {"native": plan.as_dict()} if plan else {}
+        typer.echo(json.dumps(summary.as_dict() | {"facts": dict(chosen.facts)} | more))
         return
     texts = [chosen.head(), summary.in_full() if every else str(summary), summary.equations() if equations else ""]
-    typer.echo("\n\n".join(filter(None, texts)))
+    typer.echo("\n\n".join(filter(None, [*texts, str(plan or "")])))
+
+
+def _plan(chosen: "Subject") -> "NativePlan":
+    """What the native engine does with it."""
+    from striate.cli.native_plan import native_plan
+
+    return native_plan(chosen)
 
 
 def _led_to(path: Path) -> Path:

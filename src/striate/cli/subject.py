@@ -19,10 +19,12 @@ from striate.analysis.summary import Summary
 from striate.analysis.table import WIDTH
 from striate.base.errors import ConfigError
 from striate.base.marks import shown
+from striate.base.network import Network
 from striate.base.operations import Shape, written
 from striate.data.sample_input import SampleInput
 from striate.models.card import Card, Options, tokens
 from striate.models.catalogue import MODELS, card, options, skeleton
+from striate.models.chain import described_in_a_row
 from striate.models.described import described
 from striate.models.own_file import is_file, read_file
 from striate.models.own_text import is_text, text_network
@@ -66,6 +68,15 @@ class Subject:
                 if not _lacks_numbers(error):
                     raise
             return self._inspected(self.build(), batch_size)
+
+    def in_a_row(self) -> Network:
+        """Its description, where its layers follow one another; it is built with numbers, and run to see that.
+
+        Raises:
+            ConfigError: it is no such network, or has a layer that has no description.
+        """
+        with self.around():
+            return described_in_a_row(self.build(), self.shape)
 
     def _inspected(self, model: nn.Module, batch_size: int) -> Summary:
         try:

@@ -10,36 +10,38 @@ from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError, StriateError
 from striate.base.network import Network as Description
+from striate.base.operations import Shape
 from striate.base.random import StepRandomness
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
-from striate.models.chain import as_row
-from striate.models.describe import describe
-from striate.native.engine import Engine, Goal, Memory
+from striate.experiment.recipe_sense import loss_of
+from striate.models.chain import described_in_a_row
+from striate.native.engine import Engine, Goal, Loss, Memory
+from striate.native.forward import Forward
 from striate.native.library import Library, absence, library
 from striate.native.program import Rule
 from striate.native.stages import fuse
 from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, train_mode
 from striate.training.losses import class_weights
-from striate.training.plan import Machine, Plan, native
+from striate.training.plan import Machine, Plan, by_engine
 from striate.training.processes import Processes
 from striate.training.update import PLAIN, Rules, not_finite
 
 WIDE = 64  # channels
 OPTIMISERS = ("sgd", "adam", "adamw")  # in the order of update.h
+LOSSES: Mapping[str, Loss] = {"classify": "cross_entropy", "regress": "mse"}  # of each task that it has
 
 
 def obstacle(recipe: Recipe, built: Network) -> str:
     """Why the native engine cannot train this; "" where it can."""
+    if recipe.task not in LOSSES:
+        return f"task = {recipe.task}"
     asked = {
-        "task": (recipe.task, "classify"),
-        "loss.name": (recipe.loss.name or "cross_entropy", "cross_entropy"),
+        "loss.name": (loss_of(recipe), LOSSES[recipe.task]),
         "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
         "update.accumulate": (recipe.update.accumulate, 1),
         "regularise.max_norm": (recipe.regularise.max_norm, None),
         "transfer.freeze": (recipe.transfer.freeze, ()),
-        "augment.mixup": (recipe.augment.mixup, 0),
-        "augment.cutmix": (recipe.augment.cutmix, 0),
     }
     for key, (value, needed) in asked.items():
         if value != needed:
@@ -66,14 +68,15 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
     asked = recipe.execution
     if asked.engine == "torch":
         return "the recipe asks for torch"
-    wide = _wide(built.module) if asked.engine == "auto" else ""  # before a large network is run to see its layers
+    shapes = (p.shape for p in built.module.parameters())
+    wide = left_to_torch(shapes) if asked.engine == "auto" else ""  # before a large network is run to see its layers
     why = _other_execution(recipe, on) or wide or obstacle(recipe, built)
     if asked.engine == "native":
         if why:
             fix = "leave execution.engine out: torch runs everything"
             raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
-        return native(on, f"as asked; {library()}")
-    return why or native(on, f"usual for a small network of layers in a row; {library()}")
+        return by_engine("native", on, f"as asked; {library()}")
+    return why or by_engine("native", on, f"usual for a small network of layers in a row; {library()}")
 
 
 def _other_execution(recipe: Recipe, on: Machine) -> str:
@@ -85,9 +88,9 @@ def _other_execution(recipe: Recipe, on: Machine) -> str:
     return "execution.memory_format = channels_last" if asked.memory_format == "channels_last" else ""
 
 
-def _wide(network: nn.Module) -> str:
-    """Why it is left to torch, if it is: its kernels are made for convolutions of many channels."""
-    widest = max((p.shape[0] for p in network.parameters() if p.ndim > 2), default=0)
+def left_to_torch(parameters: Iterable[Shape]) -> str:
+    """Why `auto` leaves a network to torch, if it does: torch's kernels are made for convolutions of many channels."""
+    widest = max((shape[0] for shape in parameters if len(shape) > 2), default=0)
     return f"convolutions of {widest} channels, which torch is made for" if widest > WIDE else ""
 
 
@@ -95,8 +98,9 @@ def followed(plan: Plan, processes: Processes) -> Plan:
     """The plan of a run that goes on, as this machine and these processes can follow it."""
     if plan.engine == "torch":
         return plan
-    why = f"{processes.world} processes" if processes.world > 1 else "" if library() else absence()
-    return replace(plan, engine="torch", reason=f"the run began on the native engine; {why}") if why else plan
+    lacking = absence() if plan.engine == "native" and library() is None else ""
+    why = f"{processes.world} processes" if processes.world > 1 else lacking
+    return replace(plan, engine="torch", reason=f"the run began on the {plan.engine} engine; {why}") if why else plan
 
 
 def described(built: Network) -> Description:
@@ -105,8 +109,7 @@ def described(built: Network) -> Description:
     Raises:
         ConfigError: it is no such network.
     """
-    shape, module = built.card.sample(built.asked), built.module
-    return describe(module if type(module) is nn.Sequential else as_row(module, shape), shape)
+    return described_in_a_row(built.module, built.card.sample(built.asked))
 
 
 @dataclass(slots=True)
@@ -149,6 +152,12 @@ class NativeSteps:
             state.step += 1
             yield loss
 
+    def outputs(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """What evaluates a network of this description, with its weights as they are now."""
+        tensors = {name: tensor.detach() for name, tensor in named(network, self.description).items()}
+        threads = torch.get_num_threads()
+        return Forward(self.library, self.description, tensors, pixels=None, threads=threads).logits
+
 
 class Updates:
     """An engine on the tensors of a network and its optimiser, and what it is told of each update."""
@@ -160,7 +169,7 @@ class Updates:
         self.counters = [b for name, b in state.model.named_buffers() if name.endswith("num_batches_tracked")]
         memory = {id(p): entry for p, entry in _memory(self.optimizer, rules.l1, adam=self.kind > 0)}
         self.times = [self.optimizer.state[p]["step"] for p in self._parameters()] if self.kind else []
-        names = _named(state.model, steps.description)
+        names = named(state.model, steps.description)
         own = {name: memory[id(tensor)] for name, tensor in names.items() if id(tensor) in memory}
         tensors = {name: tensor.detach() for name, tensor in names.items()}
         size, threads = _largest(steps.recipe), torch.get_num_threads()
@@ -224,7 +233,7 @@ def _memory(optimizer: Optimizer, l1: float, *, adam: bool) -> Iterator[tuple[nn
             )
 
 
-def _named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
+def named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
     """The network's tensors by the description's names."""
     parameters = zip(description.parameter_shapes(), model.parameters(), strict=True)
     floats = (b for b in model.buffers() if b.is_floating_point())
@@ -237,6 +246,11 @@ def _named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
 def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSteps:
     """The loop of a plan that has this engine.
 
+    Args:
+        recipe: what is trained, with nothing left open.
+        built: the network.
+        counts: training samples of every class, where there are classes.
+
     Raises:
         ConfigError: the library is not there, or the network is another.
     """
@@ -244,6 +258,6 @@ def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSte
     if found is None:
         fix = "build it, or begin a new run with --engine torch"
         raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
-    asked = recipe.loss
-    goal = Goal(label_smoothing=asked.label_smoothing or 0.0, weights=class_weights(asked.class_weights, counts))
+    asked, weights = recipe.loss, class_weights(recipe.loss.class_weights, counts)
+    goal = Goal(loss=LOSSES[recipe.task], label_smoothing=asked.label_smoothing or 0.0, weights=weights)
     return NativeSteps(recipe, goal, described(built), found)

@@ -11,13 +11,15 @@ from striate.experiment.history import History
 from striate.experiment.rescue import rescued
 from striate.experiment.run_folder import RunFolder
 from striate.experiment.wiring import Wired
+from striate.layers.local_response_norm import LocalResponseNorm
+from striate.native.library import library
 from striate.training.checkpoint import Checkpoint, save_checkpoint
 from striate.training.engine import TrainState
 from striate.training.optimisers import optimizer_tensors, restore_optimizer
 
 MODEL, OPTIMIZER, AVERAGE = "model.", "optimizer.", "average."
 # These decide the last bits of every sum.
-ROUNDING = ("torch", "engine", "device", "threads", "processes", "precision", "memory_format")
+ROUNDING = ("torch", "engine", "instructions", "device", "threads", "processes", "precision", "memory_format")
 
 
 def save_position(folder: RunFolder, wired: Wired, history: History) -> None:
@@ -78,10 +80,27 @@ def _record(wired: Wired, history: History) -> dict[str, Any]:
         "scaler": wired.state.scaler.state_dict() if wired.state.scaler else None,
         "fingerprint": wired.material.fingerprint,
         "classes": list(wired.material.classes),
+        **_by(wired),
+    }
+
+
+def _by(wired: Wired) -> dict[str, Any]:
+    """By what the sums are made."""
+    return {
         "plan": wired.plan.as_dict(),
         "processes": wired.processes.world,
         "torch": torch.__version__,
+        "instructions": _instructions(wired),
     }
+
+
+def _instructions(wired: Wired) -> str:
+    """The native library's where it makes sums of this run, else ""; "none": torch makes them for want of it."""
+    layers = wired.state.model.modules()
+    if wired.plan.engine != "native" and not any(isinstance(layer, LocalResponseNorm) for layer in layers):
+        return ""
+    found = library()
+    return found.name if found else "none"
 
 
 def _recipe(wired: Wired) -> dict[str, Any]:
@@ -116,9 +135,9 @@ def restore_position(folder: RunFolder, wired: Wired, checkpoint: Checkpoint) ->
 
 def _differences(record: dict[str, Any], wired: Wired) -> list[str]:
     """In what a run that goes on is not the one that was stopped, and so not bit for bit."""
-    then = {**record["plan"], "torch": record["torch"], "processes": record["processes"]}
-    now = {**wired.plan.as_dict(), "torch": torch.__version__, "processes": wired.processes.world}
-    changed = ", ".join(f"{name} {then[name]} -> {now[name]}" for name in ROUNDING if then[name] != now[name])
+    then, now = ({**entry["plan"], **entry} for entry in ({"instructions": ""} | record, _by(wired)))
+    pairs = ((name, then[name], now[name]) for name in ROUNDING)
+    changed = ", ".join(f"{name} {a} -> {b}" for name, a, b in pairs if a != b and "" not in (a, b))
     return [f"goes on in another way than before ({changed}): equal up to rounding, not bit for bit"] if changed else []
 
 

@@ -1,6 +1,6 @@
 """From a recipe and its data to the parts that train: network, plan, optimiser, schedule, objective."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from striate.analysis.rules import trainable_parameters
 from striate.data.cache_folder import cache_path
 from striate.deploy.bundle import Architecture
+from striate.experiment.calculus_steps import calculus_plan, calculus_steps
 from striate.experiment.material import Material
-from striate.experiment.native_steps import native_plan, native_steps
+from striate.experiment.native_steps import NativeSteps, native_plan, native_steps
 from striate.experiment.network import Network, architecture_of, network_of
 from striate.experiment.recipe import Recipe
 from striate.experiment.tasks.catalogue import TASKS
@@ -30,6 +31,13 @@ from striate.training.stopping import should_stop
 from striate.training.sync_batch_norm import synchronise
 from striate.training.trials import Work
 from striate.training.update import Rules
+
+Evaluation = Callable[[nn.Module], Callable[[torch.Tensor], torch.Tensor]]
+
+
+def by_itself(network: nn.Module) -> nn.Module:
+    """The evaluation of a network that torch runs."""
+    return network
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,8 @@ class Wired:
         steps_per_epoch: updates in an epoch, the last partial batch included.
         processes: that train together.
         masks: names of the network's buffers that are made with infinities.
-        steps: what makes the updates: torch's engine, or the native one.
+        steps: what makes the updates: torch's engine, the native one or the explicit network.
+        evaluation: network -> what computes its outputs in evaluation, with its weights of now.
     """
 
     recipe: Recipe
@@ -69,6 +78,7 @@ class Wired:
     processes: Processes = ALONE
     masks: frozenset[str] = frozenset()
     steps: Fit = fit
+    evaluation: Evaluation = by_itself
 
     @property
     def title(self) -> str:
@@ -134,6 +144,8 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
     built = network_of(recipe, material.given())
     task = TASKS[recipe.task](recipe, material)
     task.check(built)
+    if recipe.execution.engine == "calculus":
+        return calculus_plan(recipe, built, on, processes)
     native = native_plan(recipe, built, on) if processes.world == 1 else "several processes"
     if isinstance(native, Plan):
         return native
@@ -172,6 +184,7 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
     plan.place(built.module)
     model = synchronise(plan.place(built.trained(recipe.seed)), processes)
     steps_per_epoch = ceil(material.count("train") / batch_size_of(recipe))
+    steps = _steps(recipe, built, task, plan)
     return Wired(
         recipe=recipe,
         material=material,
@@ -187,7 +200,8 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
         steps_per_epoch=steps_per_epoch,
         processes=processes,
         masks=frozenset(name for name, buffer in model.named_buffers() if buffer.isinf().any()),
-        steps=_steps(recipe, built, task, plan),
+        steps=steps,
+        evaluation=steps.outputs if isinstance(steps, NativeSteps) else by_itself,
     )
 
 
@@ -195,8 +209,8 @@ def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan) -> Fit:
     """What makes the updates."""
     if plan.engine == "torch":
         return fit
-    assert isinstance(task, Classify)
-    return native_steps(recipe, built, task.counts())
+    steps = native_steps if plan.engine == "native" else calculus_steps
+    return steps(recipe, built, task.counts() if isinstance(task, Classify) else [])
 
 
 def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:

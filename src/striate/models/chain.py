@@ -10,12 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from striate.base.errors import ConfigError
+from striate.base.network import Network
 from striate.base.operations import Shape
 from striate.base.random import StepRandomness, step_randomness
-from striate.models.describe import TELLERS
+from striate.models.describe import TELLERS, describe
 
 SAMPLES = 2
 Call = tuple[nn.Module, Tensor, Tensor]
+
+
+def described_in_a_row(module: nn.Module, input_shape: Shape) -> Network:
+    """The description of a network whose layers follow one another, whatever its class is.
+
+    Args:
+        module: the network.
+        input_shape: of one sample.
+
+    Raises:
+        ConfigError: it is no such network, or has a layer that has no description.
+    """
+    return describe(module if type(module) is nn.Sequential else as_row(module, input_shape), input_shape)
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ struct Run {
     int32_t met, end;                  // their taps
 };
 
-// A tap seen from the input: from the first output that a pixel meets, and from the first weight of an output channel.
+// A tap seen from the input: from the first output that a pixel meets, and the first weight of its place in the kernel.
 struct Met {
     int32_t output, weight;
 };
@@ -86,7 +86,7 @@ static void list_taps(const Stage& s, const Axis& down, const Axis& across, cons
     for (int i = 0; i < row.number; i++)
         for (int j = 0; j < column.number; j++) {
             const int k = row.kernel + i * down.kernel_step, m = column.kernel + j * across.kernel_step;
-            p.met.push_back({-(i * down.out_step * p.wide + j * across.out_step), (k * s.kernel[1] + m) * p.ins});
+            p.met.push_back({-(i * down.out_step * p.wide + j * across.out_step), (k * s.kernel[1] + m) * p.outs * p.ins});
         }
 }
 
@@ -138,7 +138,7 @@ static ConvPlan conv_plan(const Stage& s) {
     return p;
 }
 
-// Weights as the loops read them: [group][tap][output] forward, [output][place][input] for the gradient of the input.
+// Weights as the loops read them: [group][tap][output] forward, [group][place][output][input] for the gradient of the input.
 static void pack_forward(const Stage& s, const ConvPlan& p, float* to) {
     for (int g = 0; g < s.groups; g++)
         for (int o = 0; o < p.outs; o++) {
@@ -150,11 +150,12 @@ static void pack_forward(const Stage& s, const ConvPlan& p, float* to) {
 
 static void pack_backward(const Stage& s, const ConvPlan& p, float* to) {
     const int places = s.kernel[0] * s.kernel[1];
-    for (int o = 0; o < s.output.channels; o++)
-        for (int c = 0; c < p.ins; c++) {
-            const float* from = s.weight + ((int64_t)o * p.ins + c) * places;
-            for (int k = 0; k < places; k++) to[((int64_t)o * places + k) * p.ins + c] = from[k];
-        }
+    for (int g = 0; g < s.groups; g++, to += (int64_t)p.outs * p.taps)
+        for (int o = 0; o < p.outs; o++)
+            for (int c = 0; c < p.ins; c++) {
+                const float* from = s.weight + ((int64_t)(g * p.outs + o) * p.ins + c) * places;
+                for (int k = 0; k < places; k++) to[((int64_t)k * p.outs + o) * p.ins + c] = from[k];
+            }
 }
 
 template <int OUTS, int AT_ONCE>
@@ -264,13 +265,13 @@ static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const fl
 template <int INS, int AT_ONCE>
 static void input_pixels(const Stage& s, const ConvPlan& p, const V* dz, const Run& run, const float* w, V* dx) {
     V sum[INS][AT_ONCE] = {};
-    const int64_t high = (int64_t)p.high * p.wide, step = (int64_t)s.kernel[0] * s.kernel[1] * p.ins, over = run.over_output;
+    const int64_t high = (int64_t)p.high * p.wide, over = run.over_output;
     const Met *met = p.met.data() + run.met, *end = p.met.data() + run.end;
     dz += run.output;
-    for (int o = 0; o < p.outs; o++, dz += high, w += step)
-        for (const Met* tap = met; tap < end; tap++) {
-            const V* error = dz + tap->output;
-            const float* wk = w + tap->weight;
+    for (const Met* tap = met; tap < end; tap++) {
+        const V* error = dz + tap->output;
+        const float* wk = w + tap->weight;
+        for (int o = 0; o < p.outs; o++, error += high, wk += p.ins) {
             V weight[INS];
             UNROLL for (int c = 0; c < INS; c++) weight[c] = all(wk[c]);
             UNROLL for (int q = 0; q < AT_ONCE; q++) {
@@ -278,6 +279,7 @@ static void input_pixels(const Stage& s, const ConvPlan& p, const V* dz, const R
                 UNROLL for (int c = 0; c < INS; c++) sum[c][q] += weight[c] * value;
             }
         }
+    }
     const int64_t size = (int64_t)s.input.height * s.input.width;
     UNROLL for (int c = 0; c < INS; c++) UNROLL for (int q = 0; q < AT_ONCE; q++)
         dx[c * size + run.input + q * run.over] = sum[c][q];

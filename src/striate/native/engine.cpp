@@ -193,7 +193,7 @@ class Engine {
 
     void train(int thread) {
         const int last = (int)norms_.size() - 1;
-        for (int slot = thread; slot < SLOTS; slot += team_.size())
+        for (int slot = thread; shared_ && slot < SLOTS; slot += team_.size())
             memset(sums_.data() + slot * shared_, 0, sizeof(float) * shared_);
         for (int n = -1; n < last; n++) {
             own_chunks(thread, [&](int, int chunk, Room& room) {

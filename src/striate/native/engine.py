@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,8 @@ from striate.base.random import Purpose, StepRandomness, key
 from striate.native.library import Library
 from striate.native.program import Batch, Parameter, Result, Rule, Targets, Tensors, address, program
 from striate.native.stages import fuse
+
+Loss = Literal["cross_entropy", "mse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +46,16 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """The loss: softmax and cross-entropy.
+    """The loss.
 
     Args:
+        loss: softmax and cross-entropy of a class, or the mean of the squared errors of all outputs; the rest is of the
+            first.
         label_smoothing: share of the target spread over all classes, in [0, 1).
         weights: what a sample of each class counts.
     """
 
+    loss: Loss = "cross_entropy"
     label_smoothing: float = 0.0
     weights: Float[Tensor, " C"] | None = None
 
@@ -106,7 +112,7 @@ class Engine:
 
         Args:
             x: samples (B, *shape) float32, at most `largest`, any strides.
-            y: classes (B,) int64, or a probability for each (B, C).
+            y: classes (B,) int64, or a probability for each (B, C); of mse, the numbers (B, K).
             goal: what is minimised.
             rule: of the update.
             now: what dropout draws for.
@@ -121,15 +127,14 @@ class Engine:
         if count == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
             raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
         batch = self._batch(x, now)
-        labels = y if not y.is_floating_point() else None
-        soft = y.float().contiguous() if y.is_floating_point() else None
+        labels = None if y.is_floating_point() else y
+        numbers = y.float().contiguous() if y.is_floating_point() else None
         weights = None if goal.weights is None else goal.weights.float().contiguous()
-        classes = self._outputs
         assert y.shape[0] == count  # what follows reads memory by these numbers
-        assert soft is None or soft.shape[1] == classes
         assert labels is None or labels.dtype == torch.int64
-        assert weights is None or len(weights) == classes
-        batch.targets = Targets(address(labels), address(soft), address(weights), goal.label_smoothing, classes)
+        assert numbers is None or numbers.shape == (count, self._outputs)
+        assert weights is None or len(weights) == self._outputs
+        batch.targets = _targets(goal, labels, numbers, weights, self._outputs)
         result = Result()
         asked = None if rule is None else ctypes.byref(rule)
         self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))
@@ -162,6 +167,18 @@ class Engine:
         batch.key = key(now.seed, Purpose.DROPOUT)
         batch.step, batch.first_row = now.step, now.first_row
         return batch
+
+
+def _targets(
+    goal: Goal, labels: Tensor | None, numbers: Tensor | None, weights: Tensor | None, outputs: int
+) -> Targets:
+    made = Targets(address(labels), weights=address(weights), smoothing=goal.label_smoothing, classes=outputs)
+    if goal.loss == "mse":
+        assert numbers is not None
+        made.numbers = address(numbers)
+    else:
+        made.probabilities = address(numbers)
+    return made
 
 
 def _offsets(network: Network) -> dict[str, int]:

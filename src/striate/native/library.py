@@ -13,6 +13,7 @@ from pathlib import Path
 
 from striate.base.errors import ConfigError
 
+FOLDER = Path(__file__).parent  # where the install puts it
 VARIABLE = "STRIATE_NATIVE"
 NEEDS = {"avx512": 2, "avx2": 1, "portable": 0}  # best first -> the bit of `striate_processor` that it takes
 CHOICES = ("off", *NEEDS)
@@ -78,9 +79,8 @@ def _candidates(forced: str, can: int) -> Iterator[str]:
 
 
 def _opened(name: str) -> ctypes.CDLL | None:
-    folder = Path(__file__).parent
     for suffix in EXTENSION_SUFFIXES:
-        file = folder / f"_{name}{suffix}"
+        file = FOLDER / f"_{name}{suffix}"
         if file.is_file():
             try:
                 return ctypes.CDLL(str(file))

@@ -4,6 +4,8 @@
 //     dL/dz_c = (A p_c - a_c) / sum_n w_t            A = sum_c a_c, p = softmax(z)
 //
 // Against probabilities q in place of a class:  a_c = w_c ((1 - e) q_c + e / C), and the sum is over samples.
+//
+// Against numbers t, over all outputs of all samples:  L = sum (z - t)^2 / (n C)        dL/dz = 2 (z - t) / (n C)
 #pragma once
 
 #include <cmath>
@@ -13,20 +15,36 @@
 struct Targets {
     const int64_t* labels;      // (n,), or null
     const float* probabilities;  // (n, classes), or null
+    const float* numbers;        // (n, classes), or null; where they are there, the loss is that of numbers
     const float* weights;       // (classes,), or null: 1
     float smoothing;
     int32_t classes;
 };
 
 static double total_weight(const Targets& t, int64_t n) {
+    if (t.numbers) return (double)n * t.classes;
     if (!t.weights || !t.labels) return (double)n;
     double total = 0;
     for (int64_t k = 0; k < n; k++) total += t.weights[t.labels[k]];
     return total;
 }
 
+static double squares(const Targets& t, int64_t first, int live, double total, const V* z, V* dz) {
+    double loss = 0;
+    for (int c = 0; c < t.classes; c++) {
+        dz[c] = V{};
+        for (int n = 0; n < live; n++) {
+            const double error = (double)z[c][n] - t.numbers[(first + n) * t.classes + c];
+            loss += error * error;
+            dz[c][n] = (float)(2 * error / total);
+        }
+    }
+    return loss / total;
+}
+
 // Loss of a chunk of `live` samples from `first` on, in the mean's share; dz of its logits.
 static double loss_forward(const Targets& t, int64_t first, int live, double total, const V* z, V* dz) {
+    if (t.numbers) return squares(t, first, live, total, z, dz);
     const int C = t.classes;
     V most = z[0], denominator = {};
     for (int c = 1; c < C; c++) most = largest(most, z[c]);

@@ -85,6 +85,7 @@ class Targets(Structure):
     _fields_ = [
         ("labels", c_void_p),
         ("probabilities", c_void_p),
+        ("numbers", c_void_p),
         ("weights", c_void_p),
         ("smoothing", c_float),
         ("classes", c_int32),

@@ -51,10 +51,15 @@ class Fused:
     stream: int = 0
 
     def __str__(self) -> str:
-        parts = [self.operation.kind]
-        parts += ["max 2x2"] if self.pooled else []
-        parts += [self.activation.name] if self.activation.name != "linear" else []
-        return f"{self.place:>3}  {' + '.join(parts):<32} {written(self.input):>12} -> {written(self.output)}"
+        return f"{self.place:>3}  {' + '.join(self.names()):<32} {written(self.input):>12} -> {written(self.output)}"
+
+    def names(self) -> list[str]:
+        """What it does at once: "conv", "max 2x2", "relu"."""
+        if isinstance(self.operation, Activation):
+            return [self.activation.name]
+        names = [self.operation.kind]
+        names += ["max 2x2"] if self.pooled else []
+        return names + ([self.activation.name] if self.activation.name != "linear" else [])
 
 
 def fuse(network: Network) -> tuple[Fused, ...]:
@@ -139,7 +144,9 @@ def has(activation: Activation) -> bool:
 def _check(step: Step) -> None:
     """Refuse what the engine does not have."""
     operation, where = step.operation, f"operation {step.place}"
-    if "." in step.place or not isinstance(operation, KINDS):
+    if "." in step.place:
+        raise refused(where, "in one row with the others", "one within branches")
+    if not isinstance(operation, KINDS):
         raise refused(where, f"one of {', '.join(kind.kind for kind in KINDS)}", operation.kind)
     if len(step.input) > 3:
         raise refused(where, "on a map of two axes at most", written(step.input))
