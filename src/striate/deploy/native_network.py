@@ -62,7 +62,7 @@ def _agrees(made: Forward, module: nn.Module, preprocess: Preprocess) -> bool:
     with torch.inference_mode():
         expected = module(preprocess.to_input(images))
     found = made.logits(images)
-    if found.shape != expected.shape:
+    if found.ndim != 2 or found.shape != expected.shape:
         return False
     bound = NEAR * float(expected.abs().nan_to_num(0, 0, 0).max())
     return torch.allclose(found, expected, rtol=0, atol=bound, equal_nan=True)
