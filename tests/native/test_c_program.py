@@ -13,10 +13,10 @@ from striate.base.network import Branches, Network
 from striate.base.operations import Activation
 from striate.models.described import described
 from striate.models.notation import parse
-from striate.native.c_fold import fold
 from striate.native.c_plan import Value, place
 from striate.native.c_program import WRITERS, program
 from striate.native.c_quantise import as_int8, as_kept
+from striate.native.fold import fold
 
 pytestmark = needs_compiler
 CLOSE = {"rtol": 1e-4, "atol": 2e-5}

@@ -25,10 +25,10 @@ from striate.deploy.predictor import Predictor, load
 from striate.models.described import described
 from striate.models.traced import Traced, traced
 from striate.native.c_check import TOLERANCE, Vectors, check_program, makefile
-from striate.native.c_fold import fold
 from striate.native.c_quantise import PRECISIONS, as_kept
 from striate.native.c_source import Source, Subject, rows_of, source
 from striate.native.c_text import identifier
+from striate.native.fold import fold
 from striate.native.pixels import Pixels
 
 MARK = b"ritten by Striate"  # in the first line of every file that is written here

@@ -10,10 +10,10 @@ import numpy as np
 
 from striate.base.operations import Activation, BatchNorm, PReLU, written
 from striate.calculus.activations import AMPLITUDE, STRETCH
-from striate.native.c_fold import scale_and_shift
 from striate.native.c_function import Function, Site
 from striate.native.c_quantise import single
 from striate.native.c_text import count, nest, number
+from striate.native.fold import scale_and_shift
 
 FORMULAS: Mapping[str, Callable[[Activation], str]] = {
     "hard_limit": lambda _: "v >= 0.0f ? 1.0f : 0.0f",

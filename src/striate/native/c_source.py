@@ -17,11 +17,11 @@ from striate.base.errors import ConfigError, NumericError
 from striate.base.network import Network
 from striate.base.operations import one_of, written
 from striate.native.c_channels import softmax_lines
-from striate.native.c_fold import fold
 from striate.native.c_function import Function
 from striate.native.c_program import Program, program
 from striate.native.c_quantise import PRECISIONS
 from striate.native.c_text import INDENT, count, entries, identifier, literal, nest
+from striate.native.fold import fold
 from striate.native.pixels import Pixels
 
 MOST = 50_000_000  # weights: a C compiler reads some hundred thousand a second

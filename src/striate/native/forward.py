@@ -8,17 +8,19 @@ import ctypes
 from dataclasses import replace
 from math import prod
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from striate.base.errors import ResourceError
 from striate.base.network import Network
-from striate.base.operations import Dropout
+from striate.base.operations import Dropout, Operation
+from striate.native.fold import NOTHING, fold
 from striate.native.library import Library
 from striate.native.pixels import Pixels
 from striate.native.program import Tensors, program
-from striate.native.stages import Fused, fuse, volume
+from striate.native.stages import fuse, volume
 
 KINDS = {torch.uint8: 0, torch.uint16: 1, torch.float32: 2}
 Strides = ctypes.c_int64 * 4
@@ -54,8 +56,10 @@ class Forward:
     def __init__(
         self, library: Library, network: Network, tensors: Tensors, *, pixels: Pixels | None, threads: int
     ) -> None:
-        self._kept = dict(tensors)  # `refresh` reads them again
-        self._stages = program(evaluated(network), tensors, {})
+        self._network, self._given = network, dict(tensors)
+        folded, self._folded = _folded(network, tensors)
+        stages = fuse(_without_idle(folded))
+        self._stages = program(stages, {**tensors, **self._folded}, {})  # of addresses, that `refresh` reads again
         self._library = _functions(library)
         self._forward = None
         channels, height, width = volume(network.input_shape)
@@ -79,6 +83,8 @@ class Forward:
 
     def refresh(self) -> None:
         """Take the tensors' numbers as they are now, after an update."""
+        for name, tensor in _folded(self._network, self._given)[1].items():
+            self._folded[name].copy_(tensor)
         self._library.striate_forward_refresh(self._forward, self._stages)
 
     def logits(self, x: Tensor) -> Float[Tensor, "B *output"]:
@@ -112,14 +118,23 @@ class Forward:
         return out
 
 
-def evaluated(network: Network) -> tuple[Fused, ...]:
-    """The stages in evaluation, where dropout does nothing.
+def _folded(network: Network, tensors: Tensors) -> tuple[Network, dict[str, Tensor]]:
+    """With normalisations in the weights before them, and the tensors that are others for it."""
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    with np.errstate(all="ignore"):  # weights need not be finite
+        folded, found = fold(network, arrays)
+        changed = {name: array for name, array in found.items() if array is not arrays.get(name)}
+        return folded, {name: torch.from_numpy(array.astype(np.float32)) for name, array in changed.items()}
 
-    Raises:
-        ConfigError: an operation that the engine does not have, by its place.
-    """
-    rows = (Dropout(0.0) if isinstance(operation, Dropout) else operation for operation in network.operations)
-    return fuse(replace(network, operations=tuple(rows)))
+
+def _without_idle(network: Network) -> Network:
+    """What does nothing in evaluation, as the one operation that becomes no stage."""
+    row = (Dropout(0.0) if _is_idle(operation) else operation for operation in network.operations)
+    return replace(network, operations=tuple(row))
+
+
+def _is_idle(operation: Operation) -> bool:
+    return isinstance(operation, Dropout) or operation == NOTHING
 
 
 def _no_memory() -> ResourceError:
