@@ -31,7 +31,8 @@ from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.models.catalogue import build
 from striate.models.traced import traced
-from striate.native.c_source import Pixels, Subject, source
+from striate.native.c_source import Subject, source
+from striate.native.pixels import Pixels
 
 FLAGS = "-std=c99 -O3 -march=native -ffp-contract=fast -shared -fPIC".split()
 MEAN, STD = 0.13, 0.31

@@ -15,8 +15,9 @@ from striate.base.errors import ConfigError, NumericError
 from striate.models.described import described
 from striate.models.notation import parse
 from striate.native.c_check import Vectors, check_program, makefile
-from striate.native.c_source import Pixels, Subject, rows_of, source
+from striate.native.c_source import Subject, rows_of, source
 from striate.native.c_text import identifier, literal, remark
+from striate.native.pixels import Pixels
 
 NETWORK = parse("input 3x12x10, conv 5 3 pad 1, relu, maxpool 2, flatten, linear 3")
 PIXELS = Pixels(pad=1, shift=(100.0, 120.0, 90.0), scale=(0.01, 0.02, 0.015))

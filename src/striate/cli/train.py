@@ -26,7 +26,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="All random numbers follow from it.")] = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; without it a new one below runs/.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --run replace a run.")] = False,
-    engine: Annotated[str | None, typer.Option(help="What computes: auto, torch or native.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What computes: auto, torch, native or calculus.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")] = False,
 ) -> None:

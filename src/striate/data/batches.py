@@ -9,7 +9,7 @@ one more).  A class smaller than its places begins anew, in another order; its s
 (sample + k N)-th in its k-th round, so that it is augmented anew as well.  The places are put in the order above.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ from striate.calculus.whitening import Axes
 from striate.data.augment import Augment, Draws, apply, draw, mix, moves
 from striate.data.kinds import top_of
 from striate.data.order import shuffled
-from striate.data.pictures import lying
+from striate.data.pictures import Held, Shelved, lying
 from striate.data.prefetch import prefetched
 from striate.data.preprocess import Preprocess
 from striate.data.shard_order import shard_order
@@ -30,6 +30,7 @@ from striate.data.split import Split
 from striate.data.tensor_kinds import Part
 
 DRAWN_TOGETHER = 4096  # samples: for a batch alone, drawing takes longer than moving small pictures
+MADE_TOGETHER = 2**19  # numbers: they stay in a cache until they are used
 SHARDS_MIXED = 4  # shards' worth of samples within which a sharded set is mixed
 
 Batch = tuple[Tensor, Tensor]
@@ -143,7 +144,7 @@ def whole(count: int) -> slice:
 
 
 def training_batches(feed: Feed, epoch: int, first: int = 0, rows: Callable[[int], slice] = whole) -> Iterator[Batch]:
-    """One epoch of training, shuffled and augmented, from batch `first` on; the next batches are made ahead.
+    """One epoch of training, shuffled and augmented, from batch `first` on, made ahead or together.
 
     Args:
         feed: what the batches are made of.
@@ -156,7 +157,8 @@ def training_batches(feed: Feed, epoch: int, first: int = 0, rows: Callable[[int
         are mixed).
     """
     assert first >= 0
-    return prefetched(_training_batches(feed, epoch, first, rows))
+    batches = _training_batches(feed, epoch, first, rows)
+    return batches if _at_once(feed) > 1 else prefetched(batches)  # many together are made faster than handed over
 
 
 def _training_batches(feed: Feed, epoch: int, first: int, rows: Callable[[int], slice]) -> Iterator[Batch]:
@@ -166,10 +168,32 @@ def _training_batches(feed: Feed, epoch: int, first: int, rows: Callable[[int], 
     for group in range(0, len(starts), together):
         batches = [order[start : start + feed.batch_size] for start in starts[group : group + together]]
         batches = [batch[rows(len(batch))] for batch in batches]
-        draws, done = _drawn(feed, epoch, np.concatenate(batches)), 0
-        for samples in batches:
-            yield _batch(feed, samples, None if draws is None else draws[done : done + len(samples)])
-            done += len(samples)
+        yield from _group(feed, batches, _drawn(feed, epoch, np.concatenate(batches)))
+
+
+def _at_once(feed: Feed) -> int:
+    """How many batches are made in one go: of small pictures in memory, for which one at a time is mostly calling."""
+    if not feed.in_one_pass or not isinstance(feed.split.pictures, Held | Shelved):
+        return 1
+    picture = feed.preprocess.picture
+    numbers = picture.channels * (picture.height + 2 * picture.pad) * (picture.width + 2 * picture.pad)
+    return max(1, MADE_TOGETHER // (numbers * feed.batch_size))
+
+
+def _group(feed: Feed, batches: Sequence[Int64[np.ndarray, " _"]], draws: Draws | None) -> Iterator[Batch]:
+    """Batches, one by one, some of them made together."""
+    count, done = _at_once(feed), 0
+    for start in range(0, len(batches), count):
+        some = batches[start : start + count]
+        samples = np.concatenate(some)
+        own = None if draws is None else draws[done : done + len(samples)]
+        x, labels = _pictures(feed, samples, own)
+        done += len(samples)
+        first = 0
+        for length in map(len, some):
+            part = slice(first, first + length)
+            yield _mixed(feed, (x[part], labels[part]), None if own is None else own[part])
+            first += length
 
 
 def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
@@ -180,18 +204,22 @@ def batch_of(feed: Feed, epoch: int, samples: Samples) -> Batch:
         epoch: counted from 0.
         samples: positions in the split; plus k times its length for the k-th round of a sample that comes again.
     """
-    return _batch(feed, samples, _drawn(feed, epoch, samples))
+    draws = _drawn(feed, epoch, samples)
+    return _mixed(feed, _pictures(feed, samples, draws), draws)
 
 
 def _drawn(feed: Feed, epoch: int, samples: Samples) -> Draws | None:
     return None if feed.augment.changes_nothing else draw(feed.augment, feed.seed, epoch, samples)
 
 
-def _batch(feed: Feed, samples: Samples, draws: Draws | None) -> Batch:
+def _pictures(feed: Feed, samples: Samples, draws: Draws | None) -> Batch:
     rows = samples % len(feed.split)
     x = _in_one_pass(feed, rows, draws) if feed.in_one_pass else _step_by_step(feed, rows, draws)
-    labels = feed.split.labels[rows].to(feed.device)
-    return (x, labels) if draws is None or not feed.augment.mixes else mix(x, labels, draws, feed.num_classes)
+    return x, feed.split.labels[rows].to(feed.device)
+
+
+def _mixed(feed: Feed, batch: Batch, draws: Draws | None) -> Batch:
+    return batch if draws is None or not feed.augment.mixes else mix(*batch, draws, feed.num_classes)
 
 
 def _in_one_pass(feed: Feed, rows: Samples, draws: Draws | None) -> Float32[Tensor, "B C H W"]:

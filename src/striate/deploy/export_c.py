@@ -27,8 +27,9 @@ from striate.models.traced import Traced, traced
 from striate.native.c_check import TOLERANCE, Vectors, check_program, makefile
 from striate.native.c_fold import fold
 from striate.native.c_quantise import PRECISIONS, as_kept
-from striate.native.c_source import Pixels, Source, Subject, rows_of, source
+from striate.native.c_source import Source, Subject, rows_of, source
 from striate.native.c_text import identifier
+from striate.native.pixels import Pixels
 
 MARK = b"ritten by Striate"  # in the first line of every file that is written here
 MOST = 1 << 20  # bytes of the test pictures, but for the first

@@ -23,6 +23,7 @@ from striate.data.preprocess import Preprocess
 from striate.data.scan import Aside, pictures_in
 from striate.data.tensor_kinds import Images
 from striate.deploy.bundle import Bundle, load_bundle
+from striate.deploy.native_network import native_network
 
 Picture = Path | str | bytes | Image.Image | np.ndarray
 BATCH = 256
@@ -57,6 +58,8 @@ class Prediction:
 class Predictor:
     """A trained network that takes picture files.
 
+    Small networks run on the native engine, as they are now; others on torch.  Several threads may ask at once.
+
     Args:
         bundle: network, preprocessing and classes.
     """
@@ -66,6 +69,7 @@ class Predictor:
         self.bundle = bundle
         self.preprocess = bundle.preprocess
         self.classes = bundle.config.classes
+        self._native = native_network(bundle.model, bundle.preprocess)
 
     def predict(self, picture: Picture, top: int = 5) -> Prediction:
         """Classify one picture: a path, a file's bytes, a Pillow image or an array (H W or H W C).
@@ -107,8 +111,20 @@ class Predictor:
 
     def probabilities(self, images: Images) -> Float[Tensor, "B classes"]:
         """Softmax of the logits for pictures that are fitted to the network's size."""
+        if self._native is not None:
+            assert images.dtype in (torch.float32, getattr(torch, self.preprocess.picture.kind))
+            return self._native.probabilities(images)
         with torch.inference_mode():
             return self.bundle.model(self.preprocess.to_input(images)).double().softmax(1)
+
+    @property
+    def engine(self) -> str:
+        """What computes the probabilities: "native" or "torch"."""
+        return "torch" if self._native is None else "native"
+
+    def __reduce__(self) -> tuple[type["Predictor"], tuple[Bundle]]:
+        """A copy, or one in another process, makes an engine of its own."""
+        return type(self), (self.bundle,)
 
     def fit(self, picture: Picture) -> Planes:
         """Decode one picture and bring it to the network's kind, channels and size.

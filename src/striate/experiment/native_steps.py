@@ -22,7 +22,7 @@ from striate.native.program import Rule
 from striate.native.stages import fuse
 from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, train_mode
 from striate.training.losses import class_weights
-from striate.training.plan import Machine, Plan, native
+from striate.training.plan import Machine, Plan, by_engine
 from striate.training.processes import Processes
 from striate.training.update import PLAIN, Rules, not_finite
 
@@ -74,8 +74,8 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
         if why:
             fix = "leave execution.engine out: torch runs everything"
             raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
-        return native(on, f"as asked; {library()}")
-    return why or native(on, f"usual for a small network of layers in a row; {library()}")
+        return by_engine("native", on, f"as asked; {library()}")
+    return why or by_engine("native", on, f"usual for a small network of layers in a row; {library()}")
 
 
 def _other_execution(recipe: Recipe, on: Machine) -> str:
@@ -97,8 +97,9 @@ def followed(plan: Plan, processes: Processes) -> Plan:
     """The plan of a run that goes on, as this machine and these processes can follow it."""
     if plan.engine == "torch":
         return plan
-    why = f"{processes.world} processes" if processes.world > 1 else "" if library() else absence()
-    return replace(plan, engine="torch", reason=f"the run began on the native engine; {why}") if why else plan
+    lacking = absence() if plan.engine == "native" and library() is None else ""
+    why = f"{processes.world} processes" if processes.world > 1 else lacking
+    return replace(plan, engine="torch", reason=f"the run began on the {plan.engine} engine; {why}") if why else plan
 
 
 def described(built: Network) -> Description:
@@ -161,7 +162,7 @@ class Updates:
         self.counters = [b for name, b in state.model.named_buffers() if name.endswith("num_batches_tracked")]
         memory = {id(p): entry for p, entry in _memory(self.optimizer, rules.l1, adam=self.kind > 0)}
         self.times = [self.optimizer.state[p]["step"] for p in self._parameters()] if self.kind else []
-        names = _named(state.model, steps.description)
+        names = named(state.model, steps.description)
         own = {name: memory[id(tensor)] for name, tensor in names.items() if id(tensor) in memory}
         tensors = {name: tensor.detach() for name, tensor in names.items()}
         size, threads = _largest(steps.recipe), torch.get_num_threads()
@@ -225,7 +226,7 @@ def _memory(optimizer: Optimizer, l1: float, *, adam: bool) -> Iterator[tuple[nn
             )
 
 
-def _named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
+def named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
     """The network's tensors by the description's names."""
     parameters = zip(description.parameter_shapes(), model.parameters(), strict=True)
     floats = (b for b in model.buffers() if b.is_floating_point())

@@ -259,7 +259,8 @@ class Execution(Table):
     """How the steps are run; changes results by no more than rounding.
 
     Args:
-        engine: "torch", or "native" for small sequential networks on a CPU; "auto" picks.
+        engine: "torch", "native" for small sequential networks on a CPU, or "calculus": gradients by their written-out
+            formulas, to be followed rather than fast; "auto" picks one of the first two.
         device: "auto" takes a GPU when there is one.
         threads: CPU threads; 0 is torch's own choice.
         precision: of the arithmetic of convolutions and matrix products; weights are float32 always; "auto" by network
@@ -273,7 +274,7 @@ class Execution(Table):
         checkpoint_seconds: a checkpoint at every epoch's end and, within long epochs, this often.
     """
 
-    engine: Literal["auto", "torch", "native"] = "auto"
+    engine: Literal["auto", "torch", "native", "calculus"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, le=MAX_THREADS)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from striate.analysis.rules import trainable_parameters
 from striate.data.cache_folder import cache_path
 from striate.deploy.bundle import Architecture
+from striate.experiment.calculus_steps import calculus_plan, calculus_steps
 from striate.experiment.material import Material
 from striate.experiment.native_steps import native_plan, native_steps
 from striate.experiment.network import Network, architecture_of, network_of
@@ -51,7 +52,7 @@ class Wired:
         steps_per_epoch: updates in an epoch, the last partial batch included.
         processes: that train together.
         masks: names of the network's buffers that are made with infinities.
-        steps: what makes the updates: torch's engine, or the native one.
+        steps: what makes the updates: torch's engine, the native one or the explicit network.
     """
 
     recipe: Recipe
@@ -134,6 +135,8 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
     built = network_of(recipe, material.given())
     task = TASKS[recipe.task](recipe, material)
     task.check(built)
+    if recipe.execution.engine == "calculus":
+        return calculus_plan(recipe, built, on, processes)
     native = native_plan(recipe, built, on) if processes.world == 1 else "several processes"
     if isinstance(native, Plan):
         return native
@@ -195,7 +198,8 @@ def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan) -> Fit:
     """What makes the updates."""
     if plan.engine == "torch":
         return fit
-    return native_steps(recipe, built, task.counts() if isinstance(task, Classify) else [])
+    steps = native_steps if plan.engine == "native" else calculus_steps
+    return steps(recipe, built, task.counts() if isinstance(task, Classify) else [])
 
 
 def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:

@@ -8,7 +8,7 @@
 //     scaled_tanh   1.7159 tanh(2 x / 3)               (2 / 3) (1.7159 - y^2 / 1.7159)
 #pragma once
 
-#include "vector.h"
+#include "maps.h"
 
 enum Function { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SCALED_TANH };
 constexpr float AMPLITUDE = 1.7159f, STEEPNESS = 2.0f / 3.0f;
@@ -71,6 +71,13 @@ INLINE V activated(V x, int function, float slope) {
         case LEAKY_RELU: return x > all(0.0f) ? x : x * all(slope);
         default: return curved(x, function, slope);
     }
+}
+
+static void pointwise(const Stage& s, const V* x, V* y) {
+    for (int c = 0; c < s.input.channels; c++)
+        for (int row = 0; row < s.input.height; row++)
+            for (int u = 0; u < s.input.width; u++)
+                y[place(s.output, c, row) + u] = activated(x[place(s.input, c, row) + u], s.activation, s.slope);
 }
 
 // dL/dx from dL/dy and y.

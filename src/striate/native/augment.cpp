@@ -30,20 +30,9 @@ struct Plan {
     bool streams;
 };
 
-INLINE V bytes(const uint8_t* from, Whole) {  // GCC 12 converts a vector shorter than a register byte by byte
-#if defined(__AVX512F__)
-    const __mmask16 every = -1;  // GCC 12 warns of the plain ones
-    return _mm512_maskz_cvtepi32_ps(every, _mm512_maskz_cvtepu8_epi32(every, _mm_loadu_si128((const __m128i*)from)));
-#elif defined(__AVX2__)
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
-#else
-    V v;
-    for (int lane = 0; lane < LANES; lane++) v[lane] = from[lane];
-    return v;
-#endif
-}
+INLINE V bytes(const uint8_t* from, Whole) { return ::bytes(from); }
 
-INLINE V bytes(const uint8_t* from, Part) { return bytes(from, Whole{}); }  // what lies behind a row may be read
+INLINE V bytes(const uint8_t* from, Part) { return ::bytes(from); }  // what lies behind a row may be read
 
 // Pixels of C bytes in the other order.
 template <int C>

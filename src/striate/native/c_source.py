@@ -22,24 +22,10 @@ from striate.native.c_function import Function
 from striate.native.c_program import Program, program
 from striate.native.c_quantise import PRECISIONS
 from striate.native.c_text import INDENT, count, entries, identifier, literal, nest
+from striate.native.pixels import Pixels
 
 MOST = 50_000_000  # weights: a C compiler reads some hundred thousand a second
 CALLS = 512  # bytes of stack for what is saved of registers, two calls deep
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pixels:
-    """From bytes to what the network reads: x = (v - shift) * scale, v = 0 in the border.
-
-    Args:
-        pad: width of the border, pixels.
-        shift: a number a channel, in bytes.
-        scale: the same, in inverse bytes.
-    """
-
-    pad: int
-    shift: tuple[float, ...]
-    scale: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@
 // stride, padding and dilation.  Each loop nest keeps a block of outputs by pixels (or by taps) in registers.
 #pragma once
 
+#include <array>
+#include <map>
 #include <vector>
 
 #include "activation.h"
@@ -16,8 +18,18 @@ struct Reach {
     int32_t kernel, out, number;  // first tap, its output, how many; then tap + kernel_step meets output - out_step
 };
 
+INLINE bool same_taps(const Reach& a, const Reach& b) { return a.kernel == b.kernel && a.number == b.number; }
+
+// Pixels of the input, side by side or one above the other, that meet the same taps.
 struct Run {
-    int32_t first, number;  // pixels of a row of the input: first, first + stride, ... that meet the same taps
+    int32_t input, output;             // the first of them, and the first output that it meets: places in a channel
+    int32_t number, over, over_output;  // how many; from one to the next, in the input and in the output
+    int32_t met, end;                  // their taps
+};
+
+// A tap seen from the input: from the first output that a pixel meets, and the first weight of its place in the kernel.
+struct Met {
+    int32_t output, weight;
 };
 
 // What a convolution needs beside its numbers, made once.
@@ -25,9 +37,8 @@ struct ConvPlan {
     int taps, ins, outs;         // of a group: taps, input channels, output channels
     int high, wide;              // the convolution's own output, before pooling
     std::vector<int32_t> offset;  // of every tap
-    std::vector<Reach> down, across;
-    std::vector<Run> runs;
-    int kernel_step[2], out_step[2];
+    std::vector<Run> runs;        // over the input
+    std::vector<Met> met;         // lists of taps
 };
 
 static int common(int a, int b) { return b ? common(b, a % b) : a; }
@@ -47,23 +58,66 @@ static std::vector<Reach> reaches(int size, int outs, int kernel, int stride, in
     return found;
 }
 
-static std::vector<Run> runs_of(const std::vector<Reach>& across, int stride) {
-    std::vector<Run> found;
-    const int size = (int)across.size();
-    for (int residue = 0; residue < stride && residue < size; residue++)
-        for (int x = residue; x < size;) {
-            int number = 1;
-            while (number < PIXELS && x + number * stride < size &&
-                   across[x + number * stride].kernel == across[x].kernel &&
-                   across[x + number * stride].number == across[x].number)
-                number++;
-            found.push_back({x, number});
-            x += number * stride;
-        }
-    return found;
+// An axis of the input.
+struct Axis {
+    std::vector<Reach> reach;
+    int stride, kernel_step, out_step;
+};
+
+static Axis axis_of(const Stage& s, int a, int size, int outs) {
+    const int both = common(s.stride[a], s.dilation[a]);
+    return {reaches(size, outs, s.kernel[a], s.stride[a], s.padding[a], s.dilation[a]), s.stride[a], s.stride[a] / both,
+            s.dilation[a] / both};
 }
 
-static ConvPlan conv_plan(const Stage& s) {
+// How many from `at` on meet the same taps, PIXELS at most.
+static int alike(const Axis& axis, int at) {
+    int number = 1;
+    const int size = (int)axis.reach.size();
+    while (number < PIXELS && at + number * axis.stride < size &&
+           same_taps(axis.reach[at + number * axis.stride], axis.reach[at]))
+        number++;
+    return number;
+}
+
+// The taps that a pixel of this row and this column meets.
+static void list_taps(const Stage& s, const Axis& down, const Axis& across, const Reach& row, const Reach& column,
+                      ConvPlan& p) {
+    for (int i = 0; i < row.number; i++)
+        for (int j = 0; j < column.number; j++) {
+            const int k = row.kernel + i * down.kernel_step, m = column.kernel + j * across.kernel_step;
+            p.met.push_back({-(i * down.out_step * p.wide + j * across.out_step), (k * s.kernel[1] + m) * p.outs * p.ins});
+        }
+}
+
+// The input in the longest runs: those at the left and right edges go down, for there every column meets other taps.
+static void list_runs(const Stage& s, ConvPlan& p) {
+    const int H = s.input.height, W = s.input.width;
+    const Axis down = axis_of(s, 0, H, p.high), across = axis_of(s, 1, W, p.wide);
+    std::map<std::array<int, 4>, std::pair<int, int>> lists;
+    std::vector<bool> done((size_t)H * W);
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            if (done[(size_t)y * W + x]) continue;
+            const Reach &row = down.reach[y], &column = across.reach[x];
+            const auto [found, is_new] = lists.insert({{row.kernel, row.number, column.kernel, column.number}, {}});
+            if (is_new) {
+                found->second.first = (int)p.met.size();
+                list_taps(s, down, across, row, column, p);
+                found->second.second = (int)p.met.size();
+            }
+            int wide = 1, high = alike(down, y);
+            for (const int most = alike(across, x); wide < most && !done[(size_t)y * W + x + wide * s.stride[1]];) wide++;
+            const bool flat = wide >= high;
+            const int number = flat ? wide : high, over = flat ? s.stride[1] : s.stride[0] * W;
+            for (int k = 0; k < number; k++) done[(size_t)y * W + x + (size_t)k * over] = true;
+            p.runs.push_back({y * W + x, row.out * p.wide + column.out, number, over, flat ? 1 : p.wide,
+                              found->second.first, found->second.second});
+        }
+}
+
+// For the way forward.
+static ConvPlan forward_plan(const Stage& s) {
     ConvPlan p;
     p.ins = s.input.channels / s.groups, p.outs = s.output.channels / s.groups;
     p.taps = p.ins * s.kernel[0] * s.kernel[1];
@@ -75,17 +129,16 @@ static ConvPlan conv_plan(const Stage& s) {
                 p.offset.push_back(
                     (int32_t)(c * plane(s.input) + (i * s.dilation[0] - s.padding[0]) * s.input.cols +
                               j * s.dilation[1] - s.padding[1]));
-    p.down = reaches(s.input.height, p.high, s.kernel[0], s.stride[0], s.padding[0], s.dilation[0]);
-    p.across = reaches(s.input.width, p.wide, s.kernel[1], s.stride[1], s.padding[1], s.dilation[1]);
-    p.runs = runs_of(p.across, s.stride[1]);
-    for (int a = 0; a < 2; a++) {
-        const int both = common(s.stride[a], s.dilation[a]);
-        p.kernel_step[a] = s.stride[a] / both, p.out_step[a] = s.dilation[a] / both;
-    }
     return p;
 }
 
-// Weights as the loops read them: [group][tap][output] forward, [output][place][input] for the gradient of the input.
+static ConvPlan conv_plan(const Stage& s) {
+    ConvPlan p = forward_plan(s);
+    list_runs(s, p);
+    return p;
+}
+
+// Weights as the loops read them: [group][tap][output] forward, [group][place][output][input] for the gradient of the input.
 static void pack_forward(const Stage& s, const ConvPlan& p, float* to) {
     for (int g = 0; g < s.groups; g++)
         for (int o = 0; o < p.outs; o++) {
@@ -97,11 +150,12 @@ static void pack_forward(const Stage& s, const ConvPlan& p, float* to) {
 
 static void pack_backward(const Stage& s, const ConvPlan& p, float* to) {
     const int places = s.kernel[0] * s.kernel[1];
-    for (int o = 0; o < s.output.channels; o++)
-        for (int c = 0; c < p.ins; c++) {
-            const float* from = s.weight + ((int64_t)o * p.ins + c) * places;
-            for (int k = 0; k < places; k++) to[((int64_t)o * places + k) * p.ins + c] = from[k];
-        }
+    for (int g = 0; g < s.groups; g++, to += (int64_t)p.outs * p.taps)
+        for (int o = 0; o < p.outs; o++)
+            for (int c = 0; c < p.ins; c++) {
+                const float* from = s.weight + ((int64_t)(g * p.outs + o) * p.ins + c) * places;
+                for (int k = 0; k < places; k++) to[((int64_t)k * p.outs + o) * p.ins + c] = from[k];
+            }
 }
 
 template <int OUTS, int AT_ONCE>
@@ -130,9 +184,9 @@ static void conv_pixels(const Stage& s, const ConvPlan& p, const V* x, const flo
         y[o * plane(s.output) + k] = activated(sum[o][k], s.activation, s.slope);
 }
 
-// Four pixels are the window of a pooling: the largest goes on, and which of them it was is kept for the way back.
-template <int OUTS>
-static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, M* which) {
+// Four pixels are the window of a pooling: the largest goes on; which of them it was is kept, where there is a way back.
+template <int OUTS, class Keep>
+static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, Keep keep) {
     const int64_t down = (int64_t)s.stride[0] * s.input.cols;
     const int64_t pixel[4] = {0, s.stride[1], down, down + s.stride[1]};
     V sum[OUTS][4];
@@ -148,7 +202,7 @@ static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const flo
             most = larger ? sum[o][k] : most;
         }
         y[o * plane(s.output)] = activated(most, s.activation, s.slope);
-        which[(int64_t)o * s.output.height * s.output.width] = winner;
+        keep((int64_t)o * s.output.height * s.output.width, winner);
     }
 }
 
@@ -177,25 +231,29 @@ static void conv_columns(const Stage& s, const ConvPlan& p, const V* x, const fl
         }
 }
 
-static void conv_forward_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, M* which) {
+// A row of windows, all outputs: what they read of the input is then still near.
+template <class Keep>
+static void conv_row_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, int row, V* y, Keep keep) {
     for (int g = 0; g < s.groups; g++)
         for (int b = 0; b < parts(p.outs, MOST[4]); b++) {
             const int o = begins(p.outs, MOST[4], b), n = begins(p.outs, MOST[4], b + 1) - o, first = g * p.outs + o;
             const float* w = packed + (int64_t)g * p.taps * p.outs + o;
+            const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]);
+            V* to = y + place(s.output, first, row);
+            const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width;
             chosen<MOST[4]>(n, [&](auto outs) {
-                for (int row = 0; row < s.output.height; row++)
-                    for (int column = 0; column < s.output.width; column++) {
-                        const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]) + 2 * column * s.stride[1];
-                        const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width + column;
-                        conv_pooled<outs>(s, p, at, w, first, y + place(s.output, first, row) + column, which + out);
-                    }
+                for (int column = 0; column < s.output.width; column++)
+                    conv_pooled<outs>(s, p, at + 2 * column * s.stride[1], w, first, to + column,
+                                      [&](int64_t o, M winner) { keep(out + column + o, winner); });
             });
         }
 }
 
-static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, M* which) {
-    if (s.pooled) return conv_forward_pooled(s, p, x, packed, y, which);
-    for (int row = 0; row < s.output.height; row++)
+// `keep` is told each pooling's winner, see `Winners`.
+template <class Keep>
+static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const float* packed, V* y, Keep keep) {
+    for (int row = 0; s.pooled && row < s.output.height; row++) conv_row_pooled(s, p, x, packed, row, y, keep);
+    for (int row = 0; !s.pooled && row < s.output.height; row++)
         for (int column = 0; column < s.output.width; column += PIXELS) {
             const int left = s.output.width - column;
             chosen<PIXELS>(left < PIXELS ? left : PIXELS,
@@ -203,47 +261,42 @@ static void conv_forward(const Stage& s, const ConvPlan& p, const V* x, const fl
         }
 }
 
+// w: the weights of the first output channel and of the first of these input channels.
 template <int INS, int AT_ONCE>
-static void input_pixels(const Stage& s, const ConvPlan& p, const V* dz, const float* w, Reach down, Reach across, V* dx) {
+static void input_pixels(const Stage& s, const ConvPlan& p, const V* dz, const Run& run, const float* w, V* dx) {
     V sum[INS][AT_ONCE] = {};
-    const int64_t high = (int64_t)p.high * p.wide;
-    for (int o = 0; o < p.outs; o++)
-        for (int i = 0; i < down.number; i++) {
-            const V* row = dz + o * high + (int64_t)(down.out - i * p.out_step[0]) * p.wide + across.out;
-            const int k = (o * s.kernel[0] + down.kernel + i * p.kernel_step[0]) * s.kernel[1] + across.kernel;
-            const float* wk = w + (int64_t)k * p.ins;
-            for (int j = 0; j < across.number; j++, row -= p.out_step[1], wk += p.kernel_step[1] * p.ins) {
-                V weight[INS];
-                UNROLL for (int c = 0; c < INS; c++) weight[c] = all(wk[c]);
-                UNROLL for (int q = 0; q < AT_ONCE; q++) {
-                    const V value = row[q];
-                    UNROLL for (int c = 0; c < INS; c++) sum[c][q] += weight[c] * value;
-                }
+    const int64_t high = (int64_t)p.high * p.wide, over = run.over_output;
+    const Met *met = p.met.data() + run.met, *end = p.met.data() + run.end;
+    dz += run.output;
+    for (const Met* tap = met; tap < end; tap++) {
+        const V* error = dz + tap->output;
+        const float* wk = w + tap->weight;
+        for (int o = 0; o < p.outs; o++, error += high, wk += p.ins) {
+            V weight[INS];
+            UNROLL for (int c = 0; c < INS; c++) weight[c] = all(wk[c]);
+            UNROLL for (int q = 0; q < AT_ONCE; q++) {
+                const V value = error[q * over];
+                UNROLL for (int c = 0; c < INS; c++) sum[c][q] += weight[c] * value;
             }
         }
+    }
     const int64_t size = (int64_t)s.input.height * s.input.width;
     UNROLL for (int c = 0; c < INS; c++) UNROLL for (int q = 0; q < AT_ONCE; q++)
-        dx[c * size + q * s.stride[1]] = sum[c][q];
+        dx[c * size + run.input + q * run.over] = sum[c][q];
 }
 
 // dL/dx, without border, from dL/dz of the convolution's own output, without border.
 static void conv_input(const Stage& s, const ConvPlan& p, const V* dz, const float* packed, V* dx) {
-    const int places = s.kernel[0] * s.kernel[1];
-    for (int g = 0; g < s.groups; g++)
-        for (int y = 0; y < s.input.height; y++)
-            for (const Run& run : p.runs)
-                chosen<PIXELS>(run.number, [&](auto pixels) {
-                    constexpr int most = MOST[pixels];
-                    for (int b = 0; b < parts(p.ins, most); b++) {
-                        const int c = begins(p.ins, most, b), n = begins(p.ins, most, b + 1) - c;
-                        const float* w = packed + (int64_t)g * p.outs * places * p.ins + c;
-                        const V* from = dz + (int64_t)g * p.outs * p.high * p.wide;
-                        V* to = dx + ((int64_t)(g * p.ins + c) * s.input.height + y) * s.input.width + run.first;
-                        chosen<most>(n, [&](auto ins) {
-                            input_pixels<ins, pixels>(s, p, from, w, p.down[y], p.across[run.first], to);
-                        });
-                    }
-                });
+    const int64_t size = (int64_t)s.input.height * s.input.width, outputs = (int64_t)p.outs * p.high * p.wide;
+    for (int g = 0; g < s.groups; g++, dz += outputs, dx += p.ins * size, packed += (int64_t)p.outs * p.taps)
+        for (const Run& run : p.runs)
+            chosen<PIXELS>(run.number, [&](auto pixels) {
+                constexpr int most = MOST[pixels];
+                for (int b = 0; b < parts(p.ins, most); b++) {
+                    const int c = begins(p.ins, most, b), n = begins(p.ins, most, b + 1) - c;
+                    chosen<most>(n, [&](auto ins) { input_pixels<ins, pixels>(s, p, dz, run, packed + c, dx + c * size); });
+                }
+            });
 }
 
 template <int OUTS, int TAPS>

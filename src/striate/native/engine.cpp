@@ -8,6 +8,7 @@
 #include <new>
 #include <type_traits>
 
+#include "batch.h"
 #include "conv.h"
 #include "dropout.h"
 #include "linear.h"
@@ -19,17 +20,7 @@
 
 constexpr int SLOTS = 8;             // more threads than these find no work
 constexpr int64_t BLOCK = 4096;      // numbers of a tensor that are reduced, or updated, in one piece
-constexpr int ROWS = 2 * MOST[3];    // rows of a matrix whose gradient is made in one piece
-
-// Samples and what they should come to.  Python's mirror: `Batch` in program.py.
-struct Batch {
-    const float* x;
-    int64_t strides[4];  // in numbers: from sample to sample, channel, row, column
-    int64_t size;
-    Targets targets;
-    uint32_t key[2], step;
-    int64_t first_row;
-};
+constexpr int ROWS = 4 * MOST[3];    // rows of a matrix whose gradient is made in one piece
 
 struct Result {
     double loss, norm;  // of the batch; of its gradient
@@ -44,17 +35,26 @@ struct Room {
     std::vector<std::vector<M>> which;
 };
 
-// A piece of the gradient: of stage `stage`, numbers (or rows of a matrix) from ... to - 1 of its weights or its bias.
+// A piece of the gradient: numbers (or rows of a matrix, and of its bias) from ... to - 1 of a stage's weights or bias.
 struct Piece {
     int stage;
     bool bias;
     int64_t from, to;
 };
 
-struct Block {
-    int parameter;
-    int64_t from, to;
-};
+void add(float* __restrict to, const float* __restrict from, int64_t number) {
+    for (int64_t k = 0; k < number; k++) to[k] += from[k];
+}
+
+// The sum of squares, in eight sums.
+double squared(const float* x, int64_t number) {
+    double sums[8] = {};
+    int64_t k = 0;
+    for (; k + 8 <= number; k += 8)
+        UNROLL for (int lane = 0; lane < 8; lane++) sums[lane] += (double)x[k + lane] * x[k + lane];
+    for (; k < number; k++) sums[0] += (double)x[k] * x[k];
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
 
 class Engine {
    public:
@@ -62,6 +62,7 @@ class Engine {
         : stages_(stages, stages + number),
           parameters_(parameters, parameters + tensors),
           chunks_((int)((largest + LANES - 1) / LANES)),
+          samples_(stages[0].input),
           team_(threads < 1 ? 1 : threads > SLOTS ? SLOTS : threads) {
         for (int k = 0; k < number; k++)
             if (stages_[k].kind == BATCH_NORM) norms_.push_back(k);
@@ -133,17 +134,12 @@ class Engine {
                 widest_ = widest_ > wide ? widest_ : wide;
             }
             if (s.kind == LINEAR) {
-                rows_[k].resize((size_t)chunks_ * LANES * stride(s));
+                rows_[k].resize((size_t)chunks_ * stride(s));
                 errors_[k].resize((size_t)chunks_ * s.output.channels);
             }
             divide(k);
             const int64_t sizes[] = {s.weight_at + values(k), s.bias_at + s.output.channels};
             for (int64_t end : sizes) gradients = gradients > end ? gradients : end;
-        }
-        for (int p = 0; p < (int)parameters_.size(); p++) {
-            const int64_t size = parameters_[p].size;
-            for (int64_t from = 0; from < size; from += BLOCK)
-                blocks_.push_back({p, from, from + BLOCK < size ? from + BLOCK : size});
         }
         gradient_.resize(gradients);
     }
@@ -247,21 +243,7 @@ class Engine {
                     error_share(n, chunk));
     }
 
-    void fill(int chunk, Room& room) {
-        const Map& m = stages_[0].input;
-        float* out = (float*)room.y[0].data();
-        const int64_t* s = batch_->strides;
-        for (int n = 0; n < LANES; n++) {
-            const float* from = batch_->x + ((int64_t)chunk * LANES + n) * s[0];
-            const bool there = n < live(chunk);
-            for (int c = 0; c < m.channels; c++)
-                for (int row = 0; row < m.height; row++) {
-                    float* to = out + place(m, c, row) * LANES + n;
-                    const float* at = from + c * s[1] + row * s[2];
-                    for (int u = 0; u < m.width; u++) to[(int64_t)u * LANES] = there ? at[u * s[3]] : 0.0f;
-                }
-        }
-    }
+    void fill(int chunk, Room& room) { samples_.fill(*batch_, (int64_t)chunk * LANES, live(chunk), room.y[0].data()); }
 
     void forward(int k, int chunk, Room& room) {
         const Stage& s = stages_[k];
@@ -269,8 +251,8 @@ class Engine {
         V* y = room.y[k + 1].data();
         M* which = room.which[k].data();
         switch (s.kind) {
-            case CONV: return conv_forward(s, plans_[k], x, packed_[k].data(), y, which);
-            case MAX_POOL: return max_forward(s, x, y, which);
+            case CONV: return conv_forward(s, plans_[k], x, packed_[k].data(), y, Winners{which});
+            case MAX_POOL: return max_forward(s, x, y, Winners{which});
             case MEAN_POOL: return mean_forward(s, x, y);
             case ACTIVATION: return pointwise(s, x, y);
             case LINEAR: return linear_forward(s, x, y);
@@ -281,14 +263,6 @@ class Engine {
                 return dropout_forward(s, chance, x, y, which);
             }
         }
-    }
-
-    static void pointwise(const Stage& s, const V* x, V* y) {
-        for (int c = 0; c < s.input.channels; c++)
-            for (int row = 0; row < s.input.height; row++)
-                for (int u = 0; u < s.input.width; u++)
-                    y[place(s.output, c, row) + u] =
-                        activated(x[place(s.input, c, row) + u], s.activation, s.slope);
     }
 
     void backward(int k, int thread, int slot, int chunk, Room& room) {
@@ -308,7 +282,7 @@ class Engine {
             case LINEAR: {
                 V* dz = errors_[k].data() + (int64_t)chunk * s.output.channels;
                 for (int o = 0; o < s.output.channels; o++) dz[o] = pulled(dy[o], y[o], s.activation, s.slope);
-                transposed(x, (int)count(s.input), stride(s), rows_[k].data() + (int64_t)chunk * LANES * stride(s));
+                transposed(x, (int)count(s.input), stride(s), (float*)(rows_[k].data() + (int64_t)chunk * stride(s)));
                 if (k) linear_input(s, dz, dx);
                 return;
             }
@@ -379,10 +353,20 @@ class Engine {
         if (!thread) loss_ = loss, norm_ = norm, updated_ = finite && rule_;
         if (!finite || !rule_) return;
         const float bound = rule_->clip_norm, scale = bound > 0 && norm > bound ? (float)(bound / norm) : 1.0f;
-        for (int k = thread; k < (int)blocks_.size(); k += team_.size()) {
-            const Block& b = blocks_[k];
-            update(parameters_[b.parameter], *rule_, scale, gradient_.data(), b.from, b.to);
-        }
+        for (int k = thread; k < (int)pieces_.size(); k += team_.size()) change(pieces_[k], scale);
+    }
+
+    // Update a piece's numbers, by the thread in whose cache their gradient is.
+    void change(const Piece& piece, float scale) {
+        const Stage& s = stages_[piece.stage];
+        const int64_t wide = s.kind == LINEAR ? count(s.input) : 1;
+        if (piece.bias || s.kind == LINEAR) change(s.bias_at, scale, piece.from, piece.to);
+        if (!piece.bias) change(s.weight_at, scale, piece.from * wide, piece.to * wide);
+    }
+
+    void change(int64_t at, float scale, int64_t from, int64_t to) {
+        for (const Parameter& p : parameters_)
+            if (p.at == at) update(p, *rule_, scale, gradient_.data(), from, to);
     }
 
     // A piece of the gradient, and the sum of its squares.
@@ -395,24 +379,18 @@ class Engine {
         if (s.kind == LINEAR) {
             const int ins = (int)count(s.input), outs = s.output.channels;
             float* db = s.bias_at >= 0 ? gradient_.data() + s.bias_at : nullptr;
-            for (int64_t row = from; row < to; row += MOST[3]) {
-                const int number = (int)(to - row < MOST[3] ? to - row : MOST[3]);
-                linear_weight((const float*)errors_[k].data(), (int64_t)outs * LANES, chunks(), rows_[k].data(),
-                              stride(s), ins, (int)row, number, out, db);
-            }
-            for (int64_t row = from; db && row < to; row++) squares += (double)db[row] * db[row];
+            linear_weight((const float*)errors_[k].data(), (int64_t)outs * LANES, chunks(),
+                          (const float*)rows_[k].data(), stride(s), ins,
+                          (int)from, (int)to, out, db);
+            if (db) squares = squared(db + from, to - from);
             from *= ins, to *= ins;
         } else if (s.kind == CONV) {
             const float* sums = sums_.data() + at_[k] + (piece.bias ? weights(k) : 0);
             const int used = chunks() < SLOTS ? chunks() : SLOTS;
-            for (int64_t j = from; j < to; j++) {
-                float total = sums[j];
-                for (int slot = 1; slot < used; slot++) total += sums[slot * shared_ + j];
-                out[j] = total;
-            }
+            memcpy(out + from, sums + from, sizeof(float) * (to - from));
+            for (int slot = 1; slot < used; slot++) add(out + from, sums + slot * shared_ + from, to - from);
         }
-        for (int64_t j = from; j < to; j++) squares += (double)out[j] * out[j];
-        return squares;
+        return squares + squared(out + from, to - from);
     }
 
     void evaluate(int thread, float* logits) {
@@ -436,19 +414,19 @@ class Engine {
     std::vector<Stage> stages_;
     std::vector<Parameter> parameters_;
     int chunks_;
+    Filling samples_;
     Team team_;
     std::vector<int> norms_;
     std::vector<ConvPlan> plans_;
     std::vector<Room> rooms_;
-    std::vector<std::vector<float>> packed_, rows_;
-    std::vector<std::vector<V>> error_, errors_;
+    std::vector<std::vector<float>> packed_;
+    std::vector<std::vector<V>> error_, errors_, rows_;
     std::vector<int64_t> at_;
     int64_t shared_ = 0, widest_ = 0;
     std::vector<float> sums_, gradient_;
     std::vector<std::vector<Share>> shares_;
     std::vector<std::vector<Moments>> moments_;
     std::vector<Piece> pieces_;
-    std::vector<Block> blocks_;
     std::vector<double> losses_, squares_;
 
     const Batch* batch_ = nullptr;

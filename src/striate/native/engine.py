@@ -22,7 +22,6 @@ from striate.native.library import Library
 from striate.native.program import Batch, Parameter, Result, Rule, Targets, Tensors, address, program
 from striate.native.stages import fuse
 
-Int64s = ctypes.POINTER(ctypes.c_int64)
 Loss = Literal["cross_entropy", "mse"]
 
 
@@ -89,6 +88,7 @@ class Engine:
     ) -> None:
         self.network, self.largest = network, largest
         self.stages = fuse(network)
+        self._shape, self._map, self._outputs = network.input_shape, self.stages[0].input, prod(network.output_shape)
         self._kept = (dict(tensors), dict(memory))  # the program holds addresses alone
         self._library = functions(library)
         self.offsets = _offsets(network)
@@ -123,18 +123,18 @@ class Engine:
         Raises:
             ValueError: batch normalisation gets a single number of a channel.
         """
-        if len(x) == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
+        count = x.shape[0]
+        if count == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
             raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
         batch = self._batch(x, now)
-        (outputs,) = self.network.output_shape
-        assert len(y) == len(x)  # what follows reads memory by these numbers
         labels = None if y.is_floating_point() else y
         numbers = y.float().contiguous() if y.is_floating_point() else None
         weights = None if goal.weights is None else goal.weights.float().contiguous()
+        assert y.shape[0] == count  # what follows reads memory by these numbers
         assert labels is None or labels.dtype == torch.int64
-        assert numbers is None or numbers.shape == (len(x), outputs)
-        assert weights is None or len(weights) == outputs
-        batch.targets = _targets(goal, labels, numbers, weights, outputs)
+        assert numbers is None or numbers.shape == (count, self._outputs)
+        assert weights is None or len(weights) == self._outputs
+        batch.targets = _targets(goal, labels, numbers, weights, self._outputs)
         result = Result()
         asked = None if rule is None else ctypes.byref(rule)
         self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))
@@ -142,7 +142,7 @@ class Engine:
 
     def infer(self, x: Tensor) -> Float[Tensor, "B C"]:
         """Outputs in evaluation."""
-        out = torch.empty(len(x), prod(self.network.output_shape))
+        out = torch.empty(len(x), self._outputs)
         for first in range(0, len(x), self.largest):
             rows = slice(first, first + self.largest)
             batch = self._batch(x[rows], StepRandomness(0, 0))
@@ -157,13 +157,14 @@ class Engine:
         }
 
     def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
+        count, *shape = x.shape
         assert x.dtype == torch.float32
-        assert 0 < len(x) <= self.largest
-        assert tuple(x.shape[1:]) == self.network.input_shape
-        if tuple(x.shape[1:]) != self.stages[0].input:  # no rows, or flattened at once
-            x = x.reshape(len(x), *self.stages[0].input)
-        batch = Batch(_at(x), (ctypes.c_int64 * 4)(*x.stride()), len(x))
-        batch.key = (ctypes.c_uint32 * 2)(*key(now.seed, Purpose.DROPOUT))
+        assert 0 < count <= self.largest
+        assert tuple(shape) == self._shape
+        if self._shape != self._map:  # no rows, or flattened at once
+            x = x.reshape(count, *self._map)
+        batch = Batch(x.data_ptr(), x.stride(), count)
+        batch.key = key(now.seed, Purpose.DROPOUT)
         batch.step, batch.first_row = now.step, now.first_row
         return batch
 
@@ -171,17 +172,13 @@ class Engine:
 def _targets(
     goal: Goal, labels: Tensor | None, numbers: Tensor | None, weights: Tensor | None, outputs: int
 ) -> Targets:
-    made = Targets(address(labels, Int64s), weights=address(weights), smoothing=goal.label_smoothing, classes=outputs)
+    made = Targets(address(labels), weights=address(weights), smoothing=goal.label_smoothing, classes=outputs)
     if goal.loss == "mse":
         assert numbers is not None
         made.numbers = address(numbers)
     else:
         made.probabilities = address(numbers)
     return made
-
-
-def _at(x: Tensor) -> "ctypes._Pointer[ctypes.c_float]":
-    return ctypes.cast(ctypes.c_void_p(x.data_ptr()), ctypes.POINTER(ctypes.c_float))
 
 
 def _offsets(network: Network) -> dict[str, int]:
@@ -213,7 +210,7 @@ def functions(library: Library) -> ctypes.CDLL:
     found.striate_engine_step.restype = None
     found.striate_engine_step.argtypes = [ctypes.c_void_p] * 4
     found.striate_engine_infer.restype = None
-    found.striate_engine_infer.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_float)]
+    found.striate_engine_infer.argtypes = [ctypes.c_void_p] * 3
     found.striate_engine_gradient.restype = ctypes.c_void_p
     found.striate_engine_gradient.argtypes = [ctypes.c_void_p]
     return found

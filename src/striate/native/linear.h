@@ -46,12 +46,13 @@ static void linear_input(const Stage& s, const V* dz, V* dx) {
     }
 }
 
-// Rows of the inputs of a chunk's samples, each `stride` long and filled up with zeros.
+// Rows of the inputs of a chunk's samples, each `stride` long (a multiple of LANES); beyond `ins` nothing is asked for.
 static void transposed(const V* x, int ins, int stride, float* rows) {
-    for (int i = 0; i < ins; i++) {
-        float lanes[LANES];
-        store(lanes, x[i]);
-        UNROLL for (int n = 0; n < LANES; n++) rows[(int64_t)n * stride + i] = lanes[n];
+    for (int i = 0; i < ins; i += LANES) {
+        V v[LANES];
+        UNROLL for (int k = 0; k < LANES; k++) v[k] = i + k < ins ? x[i + k] : V{};
+        transpose(v);
+        UNROLL for (int n = 0; n < LANES; n++) store(rows + (int64_t)n * stride + i, v[n]);
     }
 }
 
@@ -65,6 +66,8 @@ static void linear_weight_block(const float* dz, int64_t chunk, int chunks, cons
         for (int n = 0; n < LANES; n++, x += stride, error++) {
             V value[WIDE];
             UNROLL for (int k = 0; k < WIDE; k++) value[k] = load(x + k * LANES);
+            for (int k = 0; k < WIDE * LANES; k += 16)  // the next columns, perhaps from another core's cache
+                __builtin_prefetch(x + WIDE * LANES + k);
             UNROLL for (int o = 0; o < OUTS; o++) {
                 const V e = all(error[o * LANES]);
                 UNROLL for (int k = 0; k < WIDE; k++) total[o][k] += e * value[k];
@@ -80,17 +83,18 @@ static void linear_weight_block(const float* dz, int64_t chunk, int chunks, cons
         }
 }
 
-// Rows first ... first + number - 1 of dL/dW, and dL/db.  dz: [chunk][output][lane]; x: [sample][stride].
-static void linear_weight(const float* dz, int64_t chunk, int chunks, const float* x, int stride, int ins, int first,
-                          int number, float* dw, float* db) {
+// Rows from ... to - 1 of dL/dW, and dL/db.  dz: [chunk][output][lane]; x: [sample][stride].
+static void linear_weight(const float* dz, int64_t chunk, int chunks, const float* x, int stride, int ins, int from,
+                          int to, float* dw, float* db) {
     constexpr int WIDE = 3, OUTS = MOST[WIDE];
-    for (int i = 0; i < ins; i += WIDE * LANES)
-        chosen<OUTS>(number, [&](auto outs) {
-            linear_weight_block<outs, WIDE>(dz + first * LANES, chunk, chunks, x, stride, ins, i,
-                                            dw + (int64_t)first * ins);
-        });
+    for (int i = 0; i < ins; i += WIDE * LANES)  // some columns of x, which stay in the cache for all the rows
+        for (int row = from; row < to; row += OUTS)
+            chosen<OUTS>(to - row < OUTS ? to - row : OUTS, [&](auto outs) {
+                linear_weight_block<outs, WIDE>(dz + row * LANES, chunk, chunks, x, stride, ins, i,
+                                                dw + (int64_t)row * ins);
+            });
     if (db)
-        for (int o = first; o < first + number; o++) {
+        for (int o = from; o < to; o++) {
             V total = {};
             for (int c = 0; c < chunks; c++) total += load(dz + c * chunk + o * LANES);
             db[o] = sum(total);

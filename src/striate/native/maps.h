@@ -34,6 +34,15 @@ struct Stage {
     int64_t weight_at, bias_at;  // where their gradients begin; -1: there is none
 };
 
+// Which number of a window was the largest, for the way back; in evaluation nobody asks.
+struct Winners {
+    M* which;
+    void operator()(int64_t at, M winner) const { which[at] = winner; }
+};
+struct Unasked {
+    void operator()(int64_t, M) const {}
+};
+
 // n things in the fewest parts of at most `most`, as equal as can be: part `number` begins here.
 INLINE int parts(int n, int most) { return (n + most - 1) / most; }
 INLINE int begins(int n, int most, int number) { return (int)((int64_t)n * number / parts(n, most)); }

@@ -13,6 +13,19 @@ struct bfloat16 {
 typedef uint16_t Half __attribute__((vector_size(2 * LANES)));
 typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
 
+INLINE V bytes(const uint8_t* from) {  // GCC 12 converts a vector shorter than a register byte by byte
+#if defined(__AVX512F__)
+    const __mmask16 every = -1;  // GCC 12 warns of the plain ones
+    return _mm512_maskz_cvtepi32_ps(every, _mm512_maskz_cvtepu8_epi32(every, _mm_loadu_si128((const __m128i*)from)));
+#elif defined(__AVX2__)
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+#else
+    V v;
+    for (int lane = 0; lane < LANES; lane++) v[lane] = from[lane];
+    return v;
+#endif
+}
+
 struct Whole {};                // all lanes
 struct Part {                   // the first of them; the others are read as 0 and not written
     int lanes;                  // 1 .. LANES - 1

@@ -21,8 +21,9 @@ INLINE Span span(const Stage& s, int axis, int number, int size, int outs) {
     return {first, last, s.count_pad ? to - from : last - first};
 }
 
-// `which`: the winner's place in the window, the first of those that are equal.
-static void max_forward(const Stage& s, const V* x, V* y, M* which) {
+// `keep` is told the winner's place in the window, the first of those that are equal.
+template <class Keep>
+static void max_forward(const Stage& s, const V* x, V* y, Keep keep) {
     const Map &in = s.input, &out = s.output;
     for (int c = 0; c < out.channels; c++)
         for (int row = 0; row < out.height; row++)
@@ -43,7 +44,7 @@ static void max_forward(const Stage& s, const V* x, V* y, M* which) {
                         first = false;
                     }
                 }
-                which[((int64_t)c * out.height + row) * out.width + column] = winner;
+                keep(((int64_t)c * out.height + row) * out.width + column, winner);
                 y[place(out, c, row) + column] = activated(most, s.activation, s.slope);
             }
 }

@@ -4,7 +4,7 @@ Each class mirrors the one of the same name in the C++ files, field by field.
 """
 
 from collections.abc import Mapping, Sequence
-from ctypes import POINTER, Structure, c_double, c_float, c_int32, c_int64, c_uint32, c_void_p, cast
+from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_uint32, c_void_p
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +15,6 @@ from striate.base.shapes import per_axis
 from striate.base.windowed import AdaptiveMeanPool, Conv, MaxPool, MeanPool
 from striate.native.stages import FUNCTIONS, Fused
 
-Floats = POINTER(c_float)
 Tensors = Mapping[str, Tensor]  # by the description's names, "0.weight"
 NUMBERS = {Conv: 0, MaxPool: 1, MeanPool: 2, AdaptiveMeanPool: 2, BatchNorm: 4, Linear: 5, Dropout: 6}
 POINTWISE = 3
@@ -50,7 +49,7 @@ class Stage(Structure):
         ("p", c_float),
         ("eps", c_float),
         ("momentum", c_float),
-        *((name, Floats) for name in ("weight", "bias", "mean", "variance")),
+        *((name, c_void_p) for name in ("weight", "bias", "mean", "variance")),
         ("weight_at", c_int64),
         ("bias_at", c_int64),
     ]
@@ -60,7 +59,7 @@ class Parameter(Structure):
     """A tensor of parameters and what an update does with it; see update.h."""
 
     _fields_ = [
-        *((name, Floats) for name in ("value", "first", "second")),
+        *((name, c_void_p) for name in ("value", "first", "second")),
         ("at", c_int64),
         ("size", c_int64),
         *((name, c_float) for name in ("lr_factor", "decay", "l1")),
@@ -84,20 +83,20 @@ class Targets(Structure):
     """What the samples should come to; see loss.h."""
 
     _fields_ = [
-        ("labels", POINTER(c_int64)),
-        ("probabilities", Floats),
-        ("numbers", Floats),
-        ("weights", Floats),
+        ("labels", c_void_p),
+        ("probabilities", c_void_p),
+        ("numbers", c_void_p),
+        ("weights", c_void_p),
         ("smoothing", c_float),
         ("classes", c_int32),
     ]
 
 
 class Batch(Structure):
-    """Samples; see engine.cpp."""
+    """Samples; see batch.h."""
 
     _fields_ = [
-        ("x", Floats),
+        ("x", c_void_p),
         ("strides", c_int64 * 4),
         ("size", c_int64),
         ("targets", Targets),
@@ -113,12 +112,10 @@ class Result(Structure):
     _fields_ = [("loss", c_double), ("norm", c_double), ("updated", c_int32)]
 
 
-def address(tensor: Tensor | None, kind: Any = Floats) -> Any:
+def address(tensor: Tensor | None) -> int | None:
     """Where a dense tensor's numbers lie."""
-    if tensor is None:
-        return kind()
-    assert tensor.is_contiguous()
-    return cast(c_void_p(tensor.data_ptr()), kind)
+    assert tensor is None or tensor.is_contiguous()
+    return None if tensor is None else tensor.data_ptr()
 
 
 def program(stages: Sequence[Fused], tensors: Tensors, offsets: Mapping[str, int]) -> Any:

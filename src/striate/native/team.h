@@ -1,6 +1,7 @@
 // Threads that work on one thing together: each gets its number, and they meet at barriers.
 //
-// Between two pieces of work the others spin for a moment, for a training step follows a training step, then sleep.
+// Who waits spins for a moment, for a training step follows a training step, then sleeps: on a machine that does other
+// things as well, the one that is waited for may need the very processor that the spinning takes.
 #pragma once
 
 #include <atomic>
@@ -16,6 +17,35 @@
 #define RELAX ((void)0)
 #endif
 
+// A number that goes up, and those who wait for it to.
+class Turn {
+   public:
+    unsigned now() const { return number_.load(std::memory_order_acquire); }
+
+    void next() {
+        number_.fetch_add(1);
+        if (!asleep_.load()) return;  // whoever counts itself in from here on sees the new number
+        std::lock_guard<std::mutex> held(mutex_);
+        wake_.notify_all();
+    }
+
+    void wait(unsigned seen) {
+        for (int spins = 0; now() == seen && spins < SPINS; spins++) RELAX;
+        if (now() != seen) return;
+        std::unique_lock<std::mutex> held(mutex_);
+        asleep_.fetch_add(1);
+        wake_.wait(held, [&] { return number_.load() != seen; });
+        asleep_.fetch_sub(1);
+    }
+
+   private:
+    static constexpr int SPINS = 4000;  // a tenth of a millisecond, about
+    std::atomic<unsigned> number_{0};
+    std::atomic<int> asleep_{0};
+    std::mutex mutex_;
+    std::condition_variable wake_;
+};
+
 class Team {
    public:
     explicit Team(int size) : size_(size) {
@@ -23,12 +53,8 @@ class Team {
     }
 
     ~Team() {
-        {
-            std::lock_guard<std::mutex> held(mutex_);
-            ended_ = true;
-            turn_.fetch_add(1, std::memory_order_release);
-        }
-        wake_.notify_all();
+        ended_ = true;
+        turn_.next();
         for (auto& thread : threads_) thread.join();
     }
 
@@ -38,11 +64,7 @@ class Team {
     void run(const std::function<void(int)>& work) {
         if (size_ == 1) return work(0);
         work_ = &work;
-        {
-            std::lock_guard<std::mutex> held(mutex_);
-            turn_.fetch_add(1, std::memory_order_release);
-        }
-        wake_.notify_all();
+        turn_.next();
         work(0);
         barrier();
     }
@@ -50,28 +72,16 @@ class Team {
     // Wait for everyone.
     void barrier() {
         if (size_ == 1) return;
-        const unsigned now = meeting_.load(std::memory_order_acquire);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-            arrived_.store(0, std::memory_order_relaxed);
-            meeting_.store(now + 1, std::memory_order_release);
-            return;
-        }
-        for (int spins = 0; meeting_.load(std::memory_order_acquire) == now; spins++) {
-            RELAX;
-            if (spins > 5000) std::this_thread::yield();  // somebody else has our processor
-        }
+        const unsigned seen = meeting_.now();
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return meeting_.wait(seen);
+        arrived_.store(0, std::memory_order_relaxed);
+        meeting_.next();
     }
 
    private:
     void serve(int number) {
-        unsigned seen = 0;
-        for (;;) {
-            for (int spins = 0; turn_.load(std::memory_order_acquire) == seen && spins < 20000; spins++) RELAX;
-            if (turn_.load(std::memory_order_acquire) == seen) {
-                std::unique_lock<std::mutex> held(mutex_);
-                wake_.wait(held, [&] { return turn_.load(std::memory_order_acquire) != seen; });
-            }
-            seen = turn_.load(std::memory_order_acquire);
+        for (unsigned seen = 0;; seen++) {
+            turn_.wait(seen);
             if (ended_) return;
             (*work_)(number);
             barrier();
@@ -81,9 +91,7 @@ class Team {
     int size_;
     bool ended_ = false;
     const std::function<void(int)>* work_ = nullptr;
-    std::atomic<unsigned> turn_{0}, meeting_{0};
+    Turn turn_, meeting_;
     std::atomic<int> arrived_{0};
-    std::mutex mutex_;
-    std::condition_variable wake_;
     std::vector<std::thread> threads_;
 };

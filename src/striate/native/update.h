@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "vector.h"
+#include "numbers.h"
 
 // A tensor of parameters.  Python's mirror: `Parameter` in program.py.
 struct Parameter {
@@ -22,32 +22,47 @@ struct Rule {
     float clip_norm, clip_value;     // <= 0: none
 };
 
-INLINE float clipped(float g, float scale, float bound) {
-    g *= scale;
-    if (bound > 0) g = g > bound ? bound : g < -bound ? -bound : g;
-    return g;
+// What acts on a vector of numbers: weights w, their gradient g.
+INLINE V penalised(const Parameter& p, const Rule& r, float scale, V w, V g) {
+    g *= all(scale);
+    if (r.clip_value > 0) {
+        const V bound = all(r.clip_value);
+        g = g > bound ? bound : g < -bound ? -bound : g;
+    }
+    const V one = all(1.0f), sign = w > V{} ? one : w < V{} ? -one : V{};
+    return p.l1 > 0 ? g + all(p.l1) * sign : g;
+}
+
+template <class Lanes>
+INLINE void descend(const Parameter& p, const Rule& r, float scale, const float* gradient, int64_t k, Lanes lanes) {
+    const V w = load(p.value + k, lanes);
+    V g = penalised(p, r, scale, w, load(gradient + k, lanes)) + all(p.decay) * w;
+    if (p.first) {
+        const V v = all(r.momentum) * load(p.first + k, lanes) + g;
+        store(p.first + k, v, lanes);
+        g = r.nesterov ? g + all(r.momentum) * v : v;
+    }
+    store(p.value + k, w - all(r.lr * p.lr_factor) * g, lanes);
+}
+
+template <class Lanes>
+INLINE void adapt(const Parameter& p, const Rule& r, float scale, const float* gradient, int64_t k, Lanes lanes) {
+    const float lr = r.lr * p.lr_factor;
+    const V w = load(p.value + k, lanes), m0 = load(p.first + k, lanes), v0 = load(p.second + k, lanes);
+    V g = penalised(p, r, scale, w, load(gradient + k, lanes));
+    if (r.optimizer == ADAM) g += all(p.decay) * w;
+    const V kept = r.optimizer == ADAMW ? w - all(lr * p.decay) * w : w;
+    const V m = m0 + all(1 - r.beta1) * (g - m0), v = all(r.beta2) * v0 + all(1 - r.beta2) * g * g;
+    store(p.first + k, m, lanes);
+    store(p.second + k, v, lanes);
+    const V divisor = root(v) / all(std::sqrt(r.correction2)) + all(r.eps);
+    store(p.value + k, kept - all(lr / r.correction1) * m / divisor, lanes);
 }
 
 // Numbers from ... to - 1 of a tensor; `scale`: what clipping by norm leaves of the gradient.
-static void update(const Parameter& p, const Rule& r, float scale, float* gradient, int64_t from, int64_t to) {
-    const float lr = r.lr * p.lr_factor, root = std::sqrt(r.correction2);
-    for (int64_t k = from; k < to; k++) {
-        const float w = p.value[k];
-        float g = clipped(gradient[p.at + k], scale, r.clip_value);
-        g += p.l1 * (float)((w > 0) - (w < 0));
-        if (r.optimizer == SGD) {
-            g += p.decay * w;
-            if (p.first) {
-                const float v = p.first[k] = r.momentum * p.first[k] + g;
-                g = r.nesterov ? g + r.momentum * v : v;
-            }
-            p.value[k] = w - lr * g;
-            continue;
-        }
-        const float kept = r.optimizer == ADAMW ? w - lr * p.decay * w : w;
-        if (r.optimizer == ADAM) g += p.decay * w;
-        const float m = p.first[k] += (1 - r.beta1) * (g - p.first[k]);
-        const float v = p.second[k] = r.beta2 * p.second[k] + (1 - r.beta2) * g * g;
-        p.value[k] = kept - lr / r.correction1 * m / (std::sqrt(v) / root + r.eps);
-    }
+static void update(const Parameter& p, const Rule& r, float scale, const float* gradient, int64_t from, int64_t to) {
+    gradient += p.at;
+    each(from, to, [&](int64_t k, auto lanes) {
+        r.optimizer == SGD ? descend(p, r, scale, gradient, k, lanes) : adapt(p, r, scale, gradient, k, lanes);
+    });
 }

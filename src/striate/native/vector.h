@@ -58,6 +58,33 @@ INLINE float sum(V v) {  // halves onto halves: the order is part of the result
     return lanes[0];
 }
 
+// The lanes of both by turns: of their first halves, and of their second.
+#if defined(__clang__)
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, M{__VA_ARGS__})
+#endif
+#if LANES == 16
+#define BY_TURNS(a, b, h) \
+    PICK(a, b, h, h + 16, h + 1, h + 17, h + 2, h + 18, h + 3, h + 19, h + 4, h + 20, h + 5, h + 21, h + 6, h + 22, h + 7, h + 23)
+#elif LANES == 8
+#define BY_TURNS(a, b, h) PICK(a, b, h, h + 8, h + 1, h + 9, h + 2, h + 10, h + 3, h + 11)
+#else
+#define BY_TURNS(a, b, h) PICK(a, b, h, h + 4, h + 1, h + 5)
+#endif
+
+// LANES vectors of LANES numbers, rows to columns: each turn makes of number i of all rows their neighbours.
+INLINE void transpose(V (&v)[LANES]) {
+    UNROLL for (int turn = 1; turn < LANES; turn *= 2) {
+        V w[LANES];
+        UNROLL for (int k = 0; k < LANES / 2; k++) {
+            w[2 * k] = BY_TURNS(v[k], v[k + LANES / 2], 0);
+            w[2 * k + 1] = BY_TURNS(v[k], v[k + LANES / 2], LANES / 2);
+        }
+        UNROLL for (int k = 0; k < LANES; k++) v[k] = w[k];
+    }
+}
+
 // The sums of four vectors' lanes.
 INLINE void sum4(V a, V b, V c, V d, float* sums) {
 #if defined(__AVX512F__) || defined(__AVX2__)

@@ -40,7 +40,7 @@ class Asked:
     """What the recipe says of execution.
 
     Args:
-        engine: "auto", "torch" or "native".
+        engine: "auto", "torch", "native" or "calculus".
         device: "auto", "cpu" or "cuda"; auto takes a GPU when there is one.
         threads: CPU threads; 0 is torch's own choice.
         precision: "auto", "float32", "bfloat16" or "float16".
@@ -76,7 +76,7 @@ class Plan:
     """The decision.
 
     Args:
-        engine: "torch" or "native".
+        engine: "torch", "native" or "calculus".
         device: "cpu" or "cuda".
         threads: CPU threads of torch.
         precision: "float32", "bfloat16" or "float16".
@@ -146,7 +146,7 @@ class Plan:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "engine": ("torch", "native"),
+    "engine": ("torch", "native", "calculus"),
     "device": ("cpu", "cuda"),
     "precision": ("float32", "bfloat16", "float16"),
     "memory_format": ("channels_last", "contiguous"),
@@ -216,10 +216,10 @@ def decide(asked: Asked, on: Machine, work: Work, *, remembered: Path) -> Plan:
     return _by_trial(plan, (usual, *(form for form in forms if form != usual)), work, remembered)
 
 
-def native(on: Machine, reason: str) -> Plan:
-    """The plan in which the native engine makes the updates, in float32; torch evaluates."""
+def by_engine(engine: str, on: Machine, reason: str) -> Plan:
+    """The plan in which another engine than torch's trains, in float32; torch evaluates."""
     plan = _planned(on, Form("float32", "contiguous"), reason)
-    return replace(plan, engine="native")
+    return replace(plan, engine=engine)
 
 
 def _planned(on: Machine, form: Form, reason: str) -> Plan:

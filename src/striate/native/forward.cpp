@@ -1,0 +1,399 @@
+// A small network's evaluation: from decoded pictures to what the network says of them.
+//
+// Weights are kept as both layouts read them: a sample a lane for LANES pictures (as in training, without errors and
+// gradients), a channel a lane for one (single.h).  Which is taken does not change a bit.  Several threads may evaluate
+// at once, each with activations of its own.
+#include <array>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <type_traits>
+
+#include "conv.h"
+#include "norm.h"
+#include "numbers.h"
+#include "pool.h"
+#include "single.h"
+#include "threads.h"
+
+// From a picture's numbers to the network's: (v - shift) * scale, with v = 0 in the border.  Python's mirror: in forward.py.
+struct Front {
+    int32_t channels, height, width, pad;  // of the picture, without its border
+    const float *shift, *scale;            // of each channel
+};
+
+enum Numbers { BYTES, WORDS, FLOATS };
+
+struct Pictures {
+    const void* data;
+    int64_t strides[4];  // in numbers: from picture to picture, channel, row, column
+    int64_t count;
+    int32_t kind;
+};
+
+namespace {
+
+// LANES numbers as float32.
+template <class T>
+INLINE V floats(const T* from) {
+    typedef T Row __attribute__((vector_size(sizeof(T) * LANES)));
+    Row row;
+    memcpy(&row, from, sizeof row);
+    return __builtin_convertvector(row, V);
+}
+INLINE V floats(const uint8_t* from) { return bytes(from); }
+
+constexpr int64_t ROOMY = 1 << 18;  // vectors, 8 MB of 8 lanes: maps that are larger leave the caches LANES at a time
+constexpr int64_t WORTH = 100000;  // products of vectors, some 30 microseconds, that a thread must find to be woken
+
+// Where the picture's numbers go: place `first`, and from there so far to the next channel, row and column.
+struct Entrance {
+    int64_t first, channel, row, column;
+};
+
+// The first stage reads a map, or all numbers in a row: the picture was flattened at once.
+Entrance entrance(const Front& front, const Map& m, int64_t channel, int64_t pixel) {
+    const int H = front.height + 2 * front.pad, W = front.width + 2 * front.pad;
+    const bool flat = m.channels != front.channels || m.height != H || m.width != W;
+    if (flat) return {front.pad * W + front.pad, (int64_t)H * W, W, 1};
+    return {(origin(m) + (int64_t)front.pad * m.cols + front.pad) * pixel, channel, m.cols * pixel, pixel};
+}
+
+// What is written there once: the numbers of the border.
+void lay_out(const Front& front, const float* shift, const float* scale, const Entrance& to, int64_t apart, float* x) {
+    for (int c = 0; c < front.channels; c++)
+        for (int row = -front.pad; row < front.height + front.pad; row++)
+            for (int column = -front.pad; column < front.width + front.pad; column++)
+                x[(to.first + c * to.channel + row * to.row + column * to.column) * apart] = (0.0f - shift[c]) * scale[c];
+}
+
+// A stage's numbers in both layouts.
+struct Step {
+    ConvPlan plan;
+    std::vector<float> numbers[4];  // weight, bias, mean, variance: copies, so that no update moves one layout alone
+    std::vector<float> packed;
+    std::vector<Moments> moments;
+    Weighing single{};
+    Field before, in, out;  // what the stage before made; the same as this one reads it, where it was flattened; made
+};
+
+// Activations of LANES pictures, and of one.
+struct Desk {
+    std::vector<std::vector<V>> lanes, single, flat;
+};
+
+class Forward {
+   public:
+    Forward(const Stage* stages, int number, const Front& front, int threads)
+        : stages_(stages, stages + number),
+          steps_(number),
+          front_(front),
+          shift_(front.shift, front.shift + front.channels),
+          scale_(front.scale, front.scale + front.channels),
+          threads_(threads < 1 ? 1 : threads) {
+        const Map& m = stages[0].input;
+        int32_t step = m.channels;  // the picture's own: only what is computed comes in whole vectors
+        to_lanes_ = entrance(front, m, plane(m), 1), to_single_ = entrance(front, m, 1, step);
+        for (int k = 0; k < number; k++) {
+            const Stage& s = stages_[k];
+            steps_[k].before = k ? steps_[k - 1].out : Field{s.input, step};
+            steps_[k].in = is_flattened(k) ? Field{s.input, s.input.channels} : steps_[k].before;
+            steps_[k].out = {s.output, step = step_of(s)};
+            plan(k);
+        }
+        refresh(stages);
+    }
+
+    // The stages' numbers as they are now; nobody may be evaluating.
+    void refresh(const Stage* stages) {
+        for (size_t k = 0; k < stages_.size(); k++) {
+            Step& step = steps_[k];
+            const Stage& s = stages_[k];
+            for (size_t n = 0; n < 4; n++) {
+                std::vector<float>& own = step.numbers[n];
+                if (!own.empty()) memcpy(own.data(), numbers_of(stages[k])[n], sizeof(float) * own.size());
+            }
+            const int C = s.input.channels;
+            if (s.kind == CONV) pack_forward(s, step.plan, step.packed.data());
+            if (s.kind == CONV || s.kind == LINEAR) pack_single(s, step.single);
+            for (int c = 0; s.kind == BATCH_NORM && c < C; c++)
+                step.moments[c] = {s.mean[c], 1.0f / std::sqrt(s.variance[c] + s.eps), 0, 0};
+        }
+    }
+
+    int64_t outputs() const { return count(stages_.back().output); }
+
+    void run(const Pictures& pictures, float* logits) {
+        const int64_t whole = pays(LANES) ? pictures.count / LANES : 0, left = pictures.count - whole * LANES;
+        const bool together = pays(left);
+        const int64_t pieces = whole + (together ? 1 : left);
+        const int64_t work = whole * by_lanes_ + (together ? by_lanes_ : left * by_one_);
+        int64_t threads = threads_ < pieces ? threads_ : pieces;
+        if (threads > work / WORTH) threads = work / WORTH;
+        if (threads < 1) threads = 1;
+        const bool lanes = whole || together;
+        auto desks = taken((int)threads, lanes);
+        const auto piece = [&](int64_t number, int who) {
+            if (number < whole || together)
+                chunk(pictures, number * LANES, *desks[who], logits);
+            else
+                one(pictures, whole * LANES + number - whole, *desks[who], logits);
+        };
+        in_pieces(pieces, (int)threads,
+                  [](void* context, int64_t number, int who) { (*(decltype(piece)*)context)(number, who); },
+                  (void*)&piece);
+        give_back(desks);
+    }
+
+   private:
+    using Desks = std::vector<std::unique_ptr<Desk>>;
+
+    // Whether a stage reads as channels what the one before made as a map.
+    bool is_flattened(int k) const {
+        const Map &made = steps_[k].before.map, &read = stages_[k].input;
+        return stages_[k].kind != LINEAR && (made.height != read.height || made.width != read.width);
+    }
+
+    static std::array<float*, 4> numbers_of(const Stage& s) { return {s.weight, s.bias, s.mean, s.variance}; }
+
+    // Whether some, LANES at most, are sooner done together.
+    bool pays(int64_t pictures) const { return pictures <= LANES && volume_ <= ROOMY && pictures * by_one_ > by_lanes_; }
+
+    void plan(int k) {
+        Stage& s = stages_[k];
+        Step& step = steps_[k];
+        volume_ += volume(s.output);
+        int64_t places = 1;
+        if (s.kind == CONV) {
+            step.plan = forward_plan(s);
+            step.packed.resize((size_t)s.output.channels * step.plan.taps);
+            step.single = weighing_of_conv(s, step.in);
+            places = (int64_t)s.output.height * s.output.width * (s.pooled ? 4 : 1);
+        }
+        if (s.kind == LINEAR) step.single = weighing_of_linear(s, step.before);
+        if (s.kind == BATCH_NORM) step.moments.resize(s.input.channels);
+        if (s.kind == CONV || s.kind == LINEAR) {
+            by_lanes_ += places * s.output.channels * step.single.taps;
+            by_one_ += (s.kind == LINEAR ? 2 : 1) * places * step.single.groups * step.single.vectors * step.single.taps;
+        }
+        const size_t outs = s.output.channels, taps = s.kind == BATCH_NORM ? 1 : step.single.taps;
+        for (size_t n = 0; n < 4; n++)
+            if (numbers_of(s)[n]) step.numbers[n].resize(n ? outs : outs * taps);
+        const auto own = [&](int n) { return step.numbers[n].empty() ? nullptr : step.numbers[n].data(); };
+        s.weight = own(0), s.bias = own(1), s.mean = own(2), s.variance = own(3);
+    }
+
+    Desks taken(int number, bool lanes) {
+        Desks desks;
+        {
+            std::lock_guard<std::mutex> held(mutex_);
+            while ((int)desks.size() < number && !free_.empty()) {
+                desks.push_back(std::move(free_.back()));
+                free_.pop_back();
+            }
+        }
+        while ((int)desks.size() < number) desks.push_back(std::make_unique<Desk>());
+        for (auto& desk : desks) furnish(*desk, lanes);
+        return desks;
+    }
+
+    void give_back(Desks& desks) {
+        std::lock_guard<std::mutex> held(mutex_);
+        for (auto& desk : desks) free_.push_back(std::move(desk));
+    }
+
+    void furnish(Desk& desk, bool lanes) {
+        if (desk.single.empty()) {
+            std::vector<std::vector<V>> made;
+            made.emplace_back(extent(steps_[0].in));
+            for (const Step& step : steps_) made.emplace_back(extent(step.out));
+            lay_out(front_, shift_.data(), scale_.data(), to_single_, 1, (float*)made[0].data());
+            desk.single = std::move(made);
+            for (const Step& step : steps_) desk.flat.emplace_back(extent(step.in));
+        }
+        if (lanes && desk.lanes.empty()) {
+            std::vector<std::vector<V>> made;
+            made.emplace_back(volume(stages_[0].input));
+            for (const Stage& s : stages_) made.emplace_back(volume(s.output));
+            for (int lane = 0; lane < LANES; lane++)
+                lay_out(front_, shift_.data(), scale_.data(), to_lanes_, LANES, (float*)made[0].data() + lane);
+            desk.lanes = std::move(made);
+        }
+    }
+
+    // Picture `number` into x, whose neighbouring numbers are `apart`.
+    template <class T>
+    void enter(const Pictures& pictures, int64_t number, const Entrance& to, int64_t apart, float* x) const {
+        const int64_t* s = pictures.strides;
+        const T* from = (const T*)pictures.data + number * s[0];
+        for (int c = 0; c < front_.channels; c++)
+            for (int row = 0; row < front_.height; row++)
+                enter_row(from + c * s[1] + row * s[2], s[3], shift_[c], scale_[c],
+                          x + (to.first + c * to.channel + row * to.row) * apart, to.column * apart);
+    }
+
+    template <class T>
+    void enter_row(const T* from, int64_t from_step, float shift, float scale, float* to, int64_t step) const {
+        if (from_step == 1 && step == 1)
+            for (int u = 0; u < front_.width; u++) to[u] = ((float)from[u] - shift) * scale;
+        else
+            for (int u = 0; u < front_.width; u++) to[u * step] = ((float)from[u * from_step] - shift) * scale;
+    }
+
+    void enter_one(const Pictures& pictures, int64_t number, float* x) const {
+        switch (pictures.kind) {
+            case BYTES: return enter<uint8_t>(pictures, number, to_single_, 1, x);
+            case WORDS: return enter<uint16_t>(pictures, number, to_single_, 1, x);
+            default: return enter<float>(pictures, number, to_single_, 1, x);
+        }
+    }
+
+    void enter_lanes(const Pictures& pictures, int64_t first, int live, float* x) const {
+        switch (pictures.kind) {
+            case BYTES: return enter_together<uint8_t>(pictures, first, live, x);
+            case WORDS: return enter_together<uint16_t>(pictures, first, live, x);
+            default: return enter_together<float>(pictures, first, live, x);
+        }
+    }
+
+    // LANES pictures; where there are fewer, the last goes into the lanes that are left.
+    template <class T>
+    void enter_together(const Pictures& pictures, int64_t first, int live, float* x) const {
+        const int64_t* s = pictures.strides;
+        if (s[3] != 1 || front_.width < LANES) {
+            for (int lane = 0; lane < live; lane++) enter<T>(pictures, first + lane, to_lanes_, LANES, x + lane);
+            return;
+        }
+        const T* from[LANES];
+        for (int lane = 0; lane < LANES; lane++)
+            from[lane] = (const T*)pictures.data + (first + (lane < live ? lane : live - 1)) * s[0];
+        for (int c = 0; c < front_.channels; c++)
+            for (int row = 0; row < front_.height; row++)
+                enter_rows(from, c * s[1] + row * s[2], shift_[c], scale_[c],
+                           (V*)x + to_lanes_.first + c * to_lanes_.channel + row * to_lanes_.row);
+    }
+
+    // A row of each, `at` from where they begin; the last square of numbers may lie over the one before.
+    template <class T>
+    void enter_rows(const T* const* from, int64_t at, float shift, float scale, V* to) const {
+        for (int u = 0; u < front_.width; u += LANES) {
+            const int column = u + LANES < front_.width ? u : front_.width - LANES;
+            V square[LANES];
+            UNROLL for (int lane = 0; lane < LANES; lane++)
+                square[lane] = (floats(from[lane] + at + column) - all(shift)) * all(scale);
+            transpose(square);
+            UNROLL for (int k = 0; k < LANES; k++) to[column + k] = square[k];
+        }
+    }
+
+    void one(const Pictures& pictures, int64_t number, Desk& desk, float* logits) const {
+        enter_one(pictures, number, (float*)desk.single[0].data());
+        for (int k = 0; k < (int)stages_.size(); k++) {
+            const float* x = (const float*)desk.single[k].data();
+            if (is_flattened(k)) x = flattened(steps_[k].before, x, (float*)desk.flat[k].data());
+            single(stages_[k], steps_[k], x, (float*)desk.single[k + 1].data());
+        }
+        const Field& out = steps_.back().out;
+        const float* y = (const float*)desk.single.back().data();
+        logits += number * outputs();
+        for (int c = 0; c < out.map.channels; c++)
+            for (int row = 0; row < out.map.height; row++)
+                for (int column = 0; column < out.map.width; column++) *logits++ = y[spot(out, row, column) + c];
+    }
+
+    static void single(const Stage& s, const Step& step, const float* x, float* y) {
+        switch (s.kind) {
+            case CONV: return single_conv(s, step.single, step.in, step.out, x, y);
+            case MAX_POOL: return single_max(s, step.in, step.out, x, y);
+            case MEAN_POOL: return single_mean(s, step.in, step.out, x, y);
+            case BATCH_NORM: return single_norm(s, step.moments.data(), step.in, step.out, x, y);
+            case LINEAR: return single_linear(s, step.single, x, y);
+            default: return single_pointwise(s, step.in, step.out, x, y);
+        }
+    }
+
+    void chunk(const Pictures& pictures, int64_t first, Desk& desk, float* logits) const {
+        const int64_t left = pictures.count - first;
+        const int live = left < LANES ? (int)left : LANES;
+        enter_lanes(pictures, first, live, (float*)desk.lanes[0].data());
+        for (size_t k = 0; k < stages_.size(); k++)
+            lanes(stages_[k], steps_[k], desk.lanes[k].data(), desk.lanes[k + 1].data());
+        const V* y = desk.lanes.back().data();
+        for (int64_t c = 0; c < outputs(); c++) {
+            float numbers[LANES];
+            store(numbers, y[c]);
+            for (int lane = 0; lane < live; lane++) logits[(first + lane) * outputs() + c] = numbers[lane];
+        }
+    }
+
+    static void lanes(const Stage& s, const Step& step, const V* x, V* y) {
+        switch (s.kind) {
+            case CONV: return conv_forward(s, step.plan, x, step.packed.data(), y, Unasked{});
+            case MAX_POOL: return max_forward(s, x, y, Unasked{});
+            case MEAN_POOL: return mean_forward(s, x, y);
+            case BATCH_NORM: return norm_forward(s, step.moments.data(), x, y);
+            case LINEAR: return together_linear(s, step.single, x, y);
+            default: return pointwise(s, x, y);
+        }
+    }
+
+    std::vector<Stage> stages_;
+    std::vector<Step> steps_;
+    Front front_;
+    std::vector<float> shift_, scale_;
+    int threads_;
+    Entrance to_lanes_, to_single_;
+    int64_t by_lanes_ = 0, by_one_ = 0;  // products of vectors: of LANES pictures, of one; twice where weights come slowly
+    int64_t volume_ = 0;  // numbers of all maps
+    std::mutex mutex_;
+    Desks free_;  // behind it
+};
+
+// In float64, each picture by itself.
+void softmax(const float* logits, int64_t classes, double* probabilities) {
+    float most = logits[0];
+    for (int64_t c = 1; c < classes; c++) most = logits[c] > most ? logits[c] : most;
+    double total = 0;
+    for (int64_t c = 0; c < classes; c++) total += probabilities[c] = std::exp((double)logits[c] - (double)most);
+    for (int64_t c = 0; c < classes; c++) probabilities[c] /= total;
+}
+
+}  // namespace
+
+// Null: there is not enough memory.
+API void* striate_forward_create(const Stage* stages, int number, const Front* front, int threads) {
+    try {
+        return new Forward(stages, number, *front, threads);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+API void striate_forward_destroy(void* forward) { delete (Forward*)forward; }
+
+API void striate_forward_refresh(void* forward, const Stage* stages) { ((Forward*)forward)->refresh(stages); }
+
+// Outputs (count, outputs).  Not 0: there is not enough memory.
+API int striate_forward_logits(void* forward, const void* data, const int64_t* strides, int64_t number, int kind, float* out) {
+    try {
+        ((Forward*)forward)->run({data, {strides[0], strides[1], strides[2], strides[3]}, number, kind}, out);
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return 1;
+    }
+}
+
+// Their softmax.
+API int striate_forward_probabilities(void* forward, const void* data, const int64_t* strides, int64_t number, int kind,
+                                      double* out) {
+    try {
+        const int64_t classes = ((Forward*)forward)->outputs();
+        std::vector<float> logits((size_t)(number * classes));
+        ((Forward*)forward)->run({data, {strides[0], strides[1], strides[2], strides[3]}, number, kind}, logits.data());
+        for (int64_t n = 0; n < number; n++) softmax(logits.data() + n * classes, classes, out + n * classes);
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return 1;
+    }
+}
