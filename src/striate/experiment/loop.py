@@ -138,13 +138,14 @@ def outputs_of(wired: Wired, part: str, autocast: Autocast, ended: Callable[[], 
     batches = wired.material.evaluation(part, rows=processes.dealt)
     training = network.training
     network.eval()
+    compute = wired.evaluation(network)
     try:
         while True:
             x, y = next(batches, NO_BATCH)
             if processes.from_first(lambda last=x is None: last):  # type: ignore[misc]  # it has most
                 return
             with torch.inference_mode(), autocast():
-                outputs = None if x is None else network(x)
+                outputs = None if x is None else compute(x)
             yield processes.gather(outputs), processes.gather(y)
             if ended():
                 return

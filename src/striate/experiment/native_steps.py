@@ -17,6 +17,7 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.recipe_sense import loss_of
 from striate.models.chain import described_in_a_row
 from striate.native.engine import Engine, Goal, Loss, Memory
+from striate.native.forward import Forward
 from striate.native.library import Library, absence, library
 from striate.native.program import Rule
 from striate.native.stages import fuse
@@ -150,6 +151,12 @@ class NativeSteps:
                 state.average.update(state.step)
             state.step += 1
             yield loss
+
+    def outputs(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """What evaluates a network of this description, with its weights as they are now."""
+        tensors = {name: tensor.detach() for name, tensor in named(network, self.description).items()}
+        threads = torch.get_num_threads()
+        return Forward(self.library, self.description, tensors, pixels=None, threads=threads).logits
 
 
 class Updates:

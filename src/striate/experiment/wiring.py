@@ -1,6 +1,6 @@
 """From a recipe and its data to the parts that train: network, plan, optimiser, schedule, objective."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -13,7 +13,7 @@ from striate.data.cache_folder import cache_path
 from striate.deploy.bundle import Architecture
 from striate.experiment.calculus_steps import calculus_plan, calculus_steps
 from striate.experiment.material import Material
-from striate.experiment.native_steps import native_plan, native_steps
+from striate.experiment.native_steps import NativeSteps, native_plan, native_steps
 from striate.experiment.network import Network, architecture_of, network_of
 from striate.experiment.recipe import Recipe
 from striate.experiment.tasks.catalogue import TASKS
@@ -31,6 +31,13 @@ from striate.training.stopping import should_stop
 from striate.training.sync_batch_norm import synchronise
 from striate.training.trials import Work
 from striate.training.update import Rules
+
+Evaluation = Callable[[nn.Module], Callable[[torch.Tensor], torch.Tensor]]
+
+
+def by_itself(network: nn.Module) -> nn.Module:
+    """The evaluation of a network that torch runs."""
+    return network
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class Wired:
         processes: that train together.
         masks: names of the network's buffers that are made with infinities.
         steps: what makes the updates: torch's engine, the native one or the explicit network.
+        evaluation: network -> what computes its outputs in evaluation, with its weights of now.
     """
 
     recipe: Recipe
@@ -70,6 +78,7 @@ class Wired:
     processes: Processes = ALONE
     masks: frozenset[str] = frozenset()
     steps: Fit = fit
+    evaluation: Evaluation = by_itself
 
     @property
     def title(self) -> str:
@@ -175,6 +184,7 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
     plan.place(built.module)
     model = synchronise(plan.place(built.trained(recipe.seed)), processes)
     steps_per_epoch = ceil(material.count("train") / batch_size_of(recipe))
+    steps = _steps(recipe, built, task, plan)
     return Wired(
         recipe=recipe,
         material=material,
@@ -190,7 +200,8 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
         steps_per_epoch=steps_per_epoch,
         processes=processes,
         masks=frozenset(name for name, buffer in model.named_buffers() if buffer.isinf().any()),
-        steps=_steps(recipe, built, task, plan),
+        steps=steps,
+        evaluation=steps.outputs if isinstance(steps, NativeSteps) else by_itself,
     )
 
 

@@ -217,7 +217,7 @@ def decide(asked: Asked, on: Machine, work: Work, *, remembered: Path) -> Plan:
 
 
 def by_engine(engine: str, on: Machine, reason: str) -> Plan:
-    """The plan in which another engine than torch's trains, in float32; torch evaluates."""
+    """The plan in which another engine than torch's trains, in float32."""
     plan = _planned(on, Form("float32", "contiguous"), reason)
     return replace(plan, engine=engine)
 
