@@ -31,7 +31,7 @@ def test_another_name_is_refused_with_those_there_are(monkeypatch):
         library()
 
 
-@pytest.mark.skipif(not BUILT, reason="no compiler at install")
+@pytest.mark.skipif(not BUILT, reason=absence())
 def test_what_the_processor_lacks_is_never_run(monkeypatch):
     real = module._opened
 
@@ -46,7 +46,7 @@ def test_what_the_processor_lacks_is_never_run(monkeypatch):
     assert [*module._candidates("", 3)] == [*NEEDS]
 
 
-@pytest.mark.skipif(not BUILT, reason="no compiler at install")
+@pytest.mark.skipif(not BUILT, reason=absence())
 def test_the_best_that_the_processor_has_is_taken_and_an_older_one_can_be_forced(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     best = library()
