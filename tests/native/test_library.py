@@ -55,6 +55,10 @@ def test_the_best_that_the_processor_has_is_taken_and_an_older_one_can_be_forced
     assert str(library()) == "portable, 4 lanes"
 
 
+def test_each_is_compiled_for_its_own_instruction_set(instructions):
+    assert library().lanes == {"portable": 4, "avx2": 8, "avx512": 16}[instructions]
+
+
 def test_the_instruction_sets_are_those_that_are_built():
     assert set(CHOICES) == {"off", *NEEDS}
 
