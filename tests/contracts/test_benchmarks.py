@@ -46,6 +46,40 @@ def test_the_lenet5_benchmark_prints_how_many_times_the_example_s_speed_each_has
         assert ratio == pytest.approx(rate / base, abs=0.006)  # two decimals are printed
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(library() is None, reason="no native library")
+def test_the_native_benchmark_prints_both_engines_and_their_share_of_the_processor(idx_folder):
+    script = str(BENCHMARKS / "native.py")
+    options = ["--only", "lenet5", "--pictures", "640", "--rounds", "1", "--batch-sizes", "64"]
+    done = subprocess.run(
+        [sys.executable, script, str(idx_folder), *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shares = re.findall(
+        r"^  (Striate, \w+ engine) .* +(\S+)% of multiply and add \((\S+)% at best\)", done.stdout, re.M
+    )
+    assert [name for name, *_ in shares] == [STRIATE, "Striate, native engine"]
+    assert all(0 < float(median) <= float(best) < 100 for _, median, best in shares)
+
+
+@pytest.mark.skipif(library() is None, reason="no native library")
+def test_both_engines_make_steps_of_every_network_of_the_native_benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    native = importlib.import_module("native")
+    assert len(set(native.SWEEP)) == 12
+    for notation, shape in native.SWEEP:
+        subject = native.Subject(notation, shape)
+        assert subject.plan() == "native"
+        assert subject.batches()[0][0].shape == (native.BATCH, *shape)
+    smallest = native.Subject(*native.SWEEP[0])
+    for make in (native.native_steps, native.torch_steps):
+        assert make(smallest, 5).turn() == 5
+
+
 def test_a_contestant_that_is_not_installed_is_left_out_and_said(monkeypatch, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     benchmark, peers = importlib.import_module("lenet5_mnist"), importlib.import_module("peers")

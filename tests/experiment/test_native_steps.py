@@ -9,9 +9,9 @@ from striate.base.errors import ConfigError
 from striate.experiment.events import Started
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
-from striate.native.library import VARIABLE, library
+from striate.native.library import VARIABLE, absence, library
 
-pytestmark = pytest.mark.skipif(library() is None, reason="no compiler at install")
+pytestmark = pytest.mark.skipif(library() is None, reason=absence())
 
 
 @pytest.fixture

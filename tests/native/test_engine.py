@@ -18,11 +18,11 @@ from striate.layers.dropout import number_layers
 from striate.models.described import described
 from striate.models.notation import parse
 from striate.native.engine import Engine, Goal, Memory
-from striate.native.library import library
+from striate.native.library import absence, library
 from striate.native.program import Rule
 from striate.native.stages import fuse
 
-pytestmark = pytest.mark.skipif(library() is None, reason="no compiler at install")
+pytestmark = pytest.mark.skipif(library() is None, reason=absence())
 NOW = StepRandomness(7, 3)
 NETWORKS = {
     "lenet": (

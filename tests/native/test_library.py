@@ -31,7 +31,7 @@ def test_another_name_is_refused_with_those_there_are(monkeypatch):
         library()
 
 
-@pytest.mark.skipif(not BUILT, reason="no compiler at install")
+@pytest.mark.skipif(not BUILT, reason=absence())
 def test_what_the_processor_lacks_is_never_run(monkeypatch):
     real = module._opened
 
@@ -46,13 +46,17 @@ def test_what_the_processor_lacks_is_never_run(monkeypatch):
     assert [*module._candidates("", 3)] == [*NEEDS]
 
 
-@pytest.mark.skipif(not BUILT, reason="no compiler at install")
+@pytest.mark.skipif(not BUILT, reason=absence())
 def test_the_best_that_the_processor_has_is_taken_and_an_older_one_can_be_forced(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     best = library()
     monkeypatch.setenv(VARIABLE, "portable")
     assert best.lanes >= library().lanes == 4
     assert str(library()) == "portable, 4 lanes"
+
+
+def test_each_is_compiled_for_its_own_instruction_set(instructions):
+    assert library().lanes == {"portable": 4, "avx2": 8, "avx512": 16}[instructions]
 
 
 def test_the_instruction_sets_are_those_that_are_built():
