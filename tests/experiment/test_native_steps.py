@@ -83,6 +83,22 @@ def compare(asked, tmp_path):
         assert [float(x) for x in mine] == pytest.approx([float(x) for x in its], rel=5e-3, abs=2e-2)
 
 
+@pytest.mark.slow
+def test_over_ten_seeds_both_engines_learn_alike(tmp_path):
+    losses = {"native": [], "torch": []}
+    for seed in range(10):
+        for engine, column in losses.items():
+            asked = {"data": "digits", "model": "lenet5", "epochs": 4, "seed": seed, "regularise": {"dropout": 0.1}}
+            table = rows(run(asked, tmp_path / f"{engine}{seed}", engine=engine))
+            place = table[0].index("validation_loss")
+            column.append([float(row[place]) for row in table[1:]])
+    ours, theirs = (torch.tensor(column) for column in losses.values())  # seeds by epochs
+    difference = ours - theirs
+    error = difference.std(0) / len(difference) ** 0.5
+    assert (difference.mean(0).abs() <= 3 * error + 0.01 * theirs.mean(0)).all()
+    assert (ours[:, -1] < 0.5 * ours[:, 0]).all()  # they have learnt something to compare
+
+
 def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(asked, tmp_path):
     whole = run(asked, tmp_path / "whole", engine="native")
     events = start(
