@@ -42,6 +42,7 @@ NETWORKS = {
     "a signal": ("conv 9 7 stride 3, relu, maxpool 4, conv 5 3, scaled_tanh, flatten, linear 4", (2, 100)),
     "odd": ("conv 7 2x3, maxpool 2, relu, conv 3 4x2 stride 3x1 pad 0:1x2:0, flatten, linear 3", (2, 13, 15)),
     "means": ("meanpool 3 stride 2 pad 1, conv 4 1x1, relu, adaptivemeanpool 2, flatten, linear 5", (3, 11, 10)),
+    "norm first": ("batch_norm, relu, conv 4 3x3, batch_norm, flatten, linear 3", (2, 9, 8)),
     "dropped maps": ("conv 4 3x3, relu, dropout 0.4, conv 3 3x3, relu, flatten, linear 5", (1, 9, 9)),
 }
 
@@ -279,6 +280,20 @@ def test_samples_may_lie_in_memory_in_any_way(layout):
         "turned": x.transpose(2, 3).contiguous().transpose(2, 3),
     }[layout]
     assert own.step(odd, y, Goal(), None, NOW).loss == plain
+
+
+@pytest.mark.parametrize("layout", ["channels last", "turned"])
+def test_samples_that_are_flattened_at_once_may_lie_in_any_way(layout):
+    text, shape = "flatten, linear 4", (3, 48, 48)  # so large that the memory of a copy is given back when it is let go
+    network, module, tensors = made(text, shape)
+    x, y = samples(network, 32)
+    odd = {
+        "channels last": x.contiguous(memory_format=torch.channels_last),
+        "turned": x.transpose(2, 3).contiguous().transpose(2, 3),
+    }[layout]
+    own = engine(network, tensors, largest=32)
+    assert own.step(odd, y, Goal(), None, NOW).loss == own.step(x, y, Goal(), None, NOW).loss
+    assert_close(own.infer(odd), module.eval()(x), rtol=1e-5, atol=1e-5)
 
 
 def test_one_number_a_channel_is_refused_as_torch_refuses_it():

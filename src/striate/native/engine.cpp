@@ -216,6 +216,7 @@ class Engine {
             join_errors(thread, n);
             own_chunks(thread, [&](int slot, int chunk, Room& room) {
                 const int k = norms_[n];
+                if (!k) return;  // nobody asks for the gradient of the input
                 norm_backward(stages_[k], moments(thread, n), room.y[k].data(), room.d[k + 1].data(), live(chunk),
                               room.d[k].data());
                 leave(thread, n - 1, slot, chunk, room);

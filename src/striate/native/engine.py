@@ -126,6 +126,7 @@ class Engine:
         count = x.shape[0]
         if count == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
             raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
+        x = self._laid(x)
         batch = self._batch(x, now)
         labels = None if y.is_floating_point() else y
         numbers = y.float().contiguous() if y.is_floating_point() else None
@@ -145,7 +146,8 @@ class Engine:
         out = torch.empty(len(x), self._outputs)
         for first in range(0, len(x), self.largest):
             rows = slice(first, first + self.largest)
-            batch = self._batch(x[rows], StepRandomness(0, 0))
+            part = self._laid(x[rows])
+            batch = self._batch(part, StepRandomness(0, 0))
             self._library.striate_engine_infer(self._engine, ctypes.byref(batch), address(out[rows]))
         return out
 
@@ -156,14 +158,16 @@ class Engine:
             name: self._gradient[at : at + prod(shapes[name])].view(shapes[name]) for name, at in self.offsets.items()
         }
 
-    def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
+    def _laid(self, x: Tensor) -> Tensor:
+        """Samples as maps; of a copy the caller must hold on to it as long as the engine reads it."""
         count, *shape = x.shape
         assert x.dtype == torch.float32
         assert 0 < count <= self.largest
         assert tuple(shape) == self._shape
-        if self._shape != self._map:  # no rows, or flattened at once
-            x = x.reshape(count, *self._map)
-        batch = Batch(x.data_ptr(), x.stride(), count)
+        return x if self._shape == self._map else x.reshape(count, *self._map)  # no rows, or flattened at once
+
+    def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
+        batch = Batch(x.data_ptr(), x.stride(), len(x))
         batch.key = key(now.seed, Purpose.DROPOUT)
         batch.step, batch.first_row = now.step, now.first_row
         return batch
