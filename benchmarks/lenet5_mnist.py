@@ -81,7 +81,7 @@ def native_engine(split: Split, batch_size: int) -> peers.Contestant:
     network = Form("float32", "contiguous").place(build("lenet5"), "cpu")
     description, found = describe(as_row(network, SHAPE), SHAPE), library()
     assert found is not None
-    steps = NativeSteps(parse_recipe({"batch_size": batch_size}), Goal(), description, found)
+    steps = NativeSteps(parse_recipe({"batch_size": batch_size}), Goal(), description, found, samples=len(split))
     state = TrainState(model=network, optimizer=sgd(network, Settings(lr=LR, momentum=MOMENTUM)), seed=0)
     epochs = iter(range(1000))
 

@@ -122,7 +122,7 @@ def native_steps(subject: Subject, steps: int) -> Contestant:
     built, found = subject.built(), library()
     assert found is not None
     network: nn.Module = Form("float32", "contiguous").place(built.module, "cpu")
-    engine = NativeSteps(subject.recipe, Goal(), described(built), found)
+    engine = NativeSteps(subject.recipe, Goal(), described(built), found, samples=10**6)
     state = TrainState(model=network, optimizer=sgd(network, Settings(lr=LR, momentum=MOMENTUM)), seed=0)
 
     def updates(batches: Sequence[tuple[Tensor, Tensor]]) -> object:

@@ -6,9 +6,11 @@ from tests.faults.runs import rows, same, tensors, train
 from tests.native.conftest import RUNNABLE
 
 from striate.base.errors import ConfigError
+from striate.experiment import native_steps
 from striate.experiment.events import Started
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
+from striate.native.engine import Engine
 from striate.native.library import VARIABLE, absence, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason=absence())
@@ -181,6 +183,36 @@ def test_torch_takes_other_losses_and_tasks(asked, why, tmp_path):
     headline = told({**asked, "model": f"flatten, linear {outputs}", "epochs": 1, "batch_size": 64}, tmp_path / "run")
     assert "torch engine" in headline
     assert why in headline
+
+
+OWN = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 3))
+"""
+
+
+@pytest.mark.parametrize("engine", ["native", "calculus"])
+def test_a_network_from_a_file_is_left_to_torch_for_what_it_is(asked, engine, tmp_path):
+    (tmp_path / "net.py").write_text(OWN)
+    wanted = {**asked, "model": f"{tmp_path / 'net.py'}:net", "regularise": {}, "execution": {"engine": engine}}
+    with pytest.raises(ConfigError, match=f"{engine} with a network from a file"):
+        told(wanted, tmp_path / "run")
+
+
+def test_memory_is_taken_for_the_samples_that_there_are(asked, tmp_path, monkeypatch):
+    sizes = []
+
+    class Watched(Engine):
+        def step(self, *given):
+            sizes.append(self.largest)
+            return super().step(*given)
+
+    monkeypatch.setattr(native_steps, "Engine", Watched)
+    run({**asked, "epochs": 1, "batch_size": 100_000}, tmp_path / "run", engine="native")
+    assert sizes
+    assert max(sizes) < 1000
 
 
 def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tmp_path):

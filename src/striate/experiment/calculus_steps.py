@@ -49,6 +49,8 @@ def _obstacle(recipe: Recipe, built: Network, on: Machine, processes: Processes)
             return f"{key} = {value}"
     if recipe.execution.precision not in ("auto", "float32"):
         return f"execution.precision = {recipe.execution.precision}"
+    if built.card.digest:
+        return f"a network from a file, {recipe.model}"
     if built.card.loss or built.card.heads:
         return f"a loss or heads of its own in {recipe.model}"
     try:

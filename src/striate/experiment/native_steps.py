@@ -48,6 +48,8 @@ def obstacle(recipe: Recipe, built: Network) -> str:
             return f"{key} = {value}"
     if recipe.optimizer not in OPTIMISERS:
         return f"optimizer = {recipe.optimizer}"
+    if built.card.digest:
+        return f"a network from a file, {recipe.model}"
     if built.card.loss or built.card.heads:
         return f"a loss or heads of its own in {recipe.model}"
     if library() is None:
@@ -121,12 +123,14 @@ class NativeSteps:
         goal: the loss.
         description: of the network.
         library: with the kernels.
+        samples: that there are; a batch has no more.
     """
 
     recipe: Recipe
     goal: Goal
     description: Description
     library: Library = field(repr=False)
+    samples: int
 
     def __call__(
         self,
@@ -172,7 +176,7 @@ class Updates:
         names = named(state.model, steps.description)
         own = {name: memory[id(tensor)] for name, tensor in names.items() if id(tensor) in memory}
         tensors = {name: tensor.detach() for name, tensor in names.items()}
-        size, threads = _largest(steps.recipe), torch.get_num_threads()
+        size, threads = min(_batch_size(steps.recipe), steps.samples), torch.get_num_threads()
         self.engine = Engine(steps.library, steps.description, tensors, memory=own, largest=size, threads=threads)
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -202,7 +206,7 @@ class Updates:
         return rule
 
 
-def _largest(recipe: Recipe) -> int:
+def _batch_size(recipe: Recipe) -> int:
     assert isinstance(recipe.batch_size, int)
     return recipe.batch_size
 
@@ -243,13 +247,14 @@ def named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
     return named
 
 
-def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSteps:
+def native_steps(recipe: Recipe, built: Network, counts: list[int], samples: int) -> NativeSteps:
     """The loop of a plan that has this engine.
 
     Args:
         recipe: what is trained, with nothing left open.
         built: the network.
         counts: training samples of every class, where there are classes.
+        samples: for training, in all.
 
     Raises:
         ConfigError: the library is not there, or the network is another.
@@ -260,4 +265,4 @@ def native_steps(recipe: Recipe, built: Network, counts: list[int]) -> NativeSte
         raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
     asked, weights = recipe.loss, class_weights(recipe.loss.class_weights, counts)
     goal = Goal(loss=LOSSES[recipe.task], label_smoothing=asked.label_smoothing or 0.0, weights=weights)
-    return NativeSteps(recipe, goal, described(built), found)
+    return NativeSteps(recipe, goal, described(built), found, samples)

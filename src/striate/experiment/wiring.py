@@ -184,7 +184,7 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
     plan.place(built.module)
     model = synchronise(plan.place(built.trained(recipe.seed)), processes)
     steps_per_epoch = ceil(material.count("train") / batch_size_of(recipe))
-    steps = _steps(recipe, built, task, plan)
+    steps = _steps(recipe, built, task, plan, material.count("train"))
     return Wired(
         recipe=recipe,
         material=material,
@@ -205,12 +205,14 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
     )
 
 
-def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan) -> Fit:
+def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan, samples: int) -> Fit:
     """What makes the updates."""
     if plan.engine == "torch":
         return fit
-    steps = native_steps if plan.engine == "native" else calculus_steps
-    return steps(recipe, built, task.counts() if isinstance(task, Classify) else [])
+    counts = task.counts() if isinstance(task, Classify) else []
+    if plan.engine == "native":
+        return native_steps(recipe, built, counts, samples)
+    return calculus_steps(recipe, built, counts)
 
 
 def _state(recipe: Recipe, model: nn.Module, plan: Plan) -> TrainState:
