@@ -407,7 +407,8 @@ def test_arrays_in_files_are_looked_at_too(tmp_path):
     np.save(tmp_path / "a" / "copy.npy", bands[0])
     np.save(tmp_path / "b" / "four.npy", bands[1, ..., :4])
     report = check(str(tmp_path))
-    assert [(fault.path, fault.kind) for fault in report.faults] == [("a/nan.npy", "pixels"), ("b/four.npy", "pixels")]
+    found = [(fault.path, fault.kind) for fault in report.faults]
+    assert found == [("a/nan.npy", "pixels"), ("b/four.npy", "pixels")], report.faults
     assert [group.paths for group in report.duplicates] == [("a/00.npy", "a/copy.npy")]
     Image.fromarray(np.zeros((10, 11), dtype=np.uint8)).save(tmp_path / "a" / "bytes.png")
     assert "a/bytes.png" in {fault.path for fault in check(str(tmp_path)).faults}

@@ -138,7 +138,7 @@ def outputs_of(wired: Wired, part: str, autocast: Autocast, ended: Callable[[], 
     batches = wired.material.evaluation(part, rows=processes.dealt)
     training = network.training
     network.eval()
-    compute = wired.evaluation(network)
+    compute = network if part == "test" else wired.evaluation(network)  # `striate evaluate` repeats the test by torch
     try:
         while True:
             x, y = next(batches, NO_BATCH)
