@@ -45,6 +45,7 @@ from striate.native.library import library
 from striate.training.engine import Objective, TrainState
 from striate.training.forms import Form
 from striate.training.optimisers import Settings, sgd
+from striate.training.plan import Asked, machine
 
 INSTALL = "pip install -c constraints.txt -e '.[bench]'"
 LIBRARIES = ("torch", "numpy", "pillow", "lightning", "keras", "jax", "jaxlib", "flax", "optax")
@@ -77,6 +78,7 @@ def striate_engine(split: Split, batch_size: int) -> peers.Contestant:
 
 def native_engine(split: Split, batch_size: int) -> peers.Contestant:
     """Striate's native engine as `striate train` runs it."""
+    machine(Asked(device="cpu"))  # memory that is let go of stays with the process
     feed = feed_of(split, batch_size)
     network = Form("float32", "contiguous").place(build("lenet5"), "cpu")
     description, found = describe(as_row(network, SHAPE), SHAPE), library()

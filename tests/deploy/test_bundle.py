@@ -114,6 +114,15 @@ def test_tensors_that_do_not_fit_are_refused(bundle, change):
         load_bundle(bundle)
 
 
+def test_weights_that_are_not_numbers_are_refused(bundle):
+    tensors = load_file(bundle / "model.safetensors")
+    tensors["classifier.7.bias"][1] = torch.nan
+    save_file(tensors, bundle / "model.safetensors")
+    seal(bundle)
+    with pytest.raises(ModelFileError, match=r"NaN in classifier\.7\.bias"):
+        load_bundle(bundle)
+
+
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     return striate.train(striate.Recipe(data="digits", epochs=3), run=tmp_path_factory.mktemp("runs") / "digits")

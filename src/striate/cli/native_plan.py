@@ -16,25 +16,28 @@ class NativePlan:
 
     Args:
         outline: what the engine does; None where it cannot train the network.
-        reason: why not, or why `auto` leaves the network to torch; "" where it takes it.
+        reason: why not, or why the network is left to torch all the same; "" where the engine takes it.
+        own: whether it is the user's own, from a file, which torch alone trains.
     """
 
     outline: Outline | None
     reason: str
+    own: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         if self.outline is None:
             return {"trains": False, "reason": self.reason}
         return {
-            "trains": not self.outline.absence,
+            "trains": not (self.outline.absence or self.own),
             "reason": self.outline.absence or self.reason,
         } | self.outline.as_dict()
 
     def __str__(self) -> str:
         if self.outline is None:
             return f"native engine: cannot train this network, so the torch engine does: {self.reason}"
-        left = f"\n\n`--engine auto` leaves it to the torch engine all the same: {self.reason}" if self.reason else ""
+        who = "training" if self.own else "`--engine auto`"
+        left = f"\n\n{who} leaves it to the torch engine all the same: {self.reason}" if self.reason else ""
         return f"{self.outline}{left}"
 
 
@@ -47,6 +50,7 @@ def native_plan(chosen: Subject) -> NativePlan:
     found = library()
     try:
         network = chosen.in_a_row()
-        return NativePlan(outline(network, found), left_to_torch(network.parameter_shapes().values()))
+        reason = "it comes from a file" if chosen.own else left_to_torch(network.parameter_shapes().values())
+        return NativePlan(outline(network, found), reason, chosen.own)
     except ConfigError as error:
-        return NativePlan(None, str(error).splitlines()[0].removeprefix("native engine: ").rstrip("."))
+        return NativePlan(None, str(error).splitlines()[0].removeprefix("native engine: ").rstrip("."), chosen.own)

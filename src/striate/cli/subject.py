@@ -43,6 +43,8 @@ class Subject:
         facts: (name, text) pairs: what is known of it beside what it computes.
         usual: a shape of the kind that it takes, for errors; None where that is not known.
         around: what its code runs within.
+    own: bool = False
+        own: whether it comes from a file of the user's.
     """
 
     build: Callable[[], nn.Module]
@@ -130,7 +132,7 @@ def subject(name: str, size: str | None, classes: int | None) -> Subject:
         return Subject(lambda: skeleton(name, asked), shape or own, kind, name, facts, own)
     path = read_file(name).path
     around = partial(contained, path, f"what {name.rpartition(':')[2]} does")
-    return Subject(lambda: skeleton(name, asked), shape or own, kind, None, facts, around=around)
+    return Subject(lambda: skeleton(name, asked), shape or own, kind, None, facts, around=around, own=True)
 
 
 def _is_place(name: str) -> bool:

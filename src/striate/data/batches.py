@@ -30,7 +30,7 @@ from striate.data.split import Split
 from striate.data.tensor_kinds import Part
 
 DRAWN_TOGETHER = 4096  # samples: for a batch alone, drawing takes longer than moving small pictures
-MADE_TOGETHER = 2**19  # numbers: they stay in a cache until they are used
+MADE_TOGETHER = 2**20  # numbers: they stay in a cache until they are used
 SHARDS_MIXED = 4  # shards' worth of samples within which a sharded set is mixed
 
 Batch = tuple[Tensor, Tensor]

@@ -303,6 +303,8 @@ def _tensors(path: Path, expected: Mapping[str, tuple[tuple[int, ...], torch.dty
         raise _not_ours(path, str(error)) from error
     if any(tensors[name].dtype != dtype for name, (_, dtype) in expected.items()):
         raise _not_ours(path, "numbers of another type")
+    if spoiled := [name for name, t in tensors.items() if t.is_floating_point() and t.isnan().any()]:
+        raise _not_ours(path, f"NaN in {spoiled[0]}")  # training never keeps one
     return tensors
 
 
