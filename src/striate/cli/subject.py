@@ -43,7 +43,6 @@ class Subject:
         facts: (name, text) pairs: what is known of it beside what it computes.
         usual: a shape of the kind that it takes, for errors; None where that is not known.
         around: what its code runs within.
-    own: bool = False
         own: whether it comes from a file of the user's.
     """
 
@@ -54,6 +53,7 @@ class Subject:
     facts: tuple[tuple[str, str], ...]
     usual: Shape | None = None
     around: Callable[[], AbstractContextManager[None]] = field(default=nullcontext)
+    own: bool = False
 
     def summary(self, batch_size: int) -> Summary:
         """Its analysis; a network that needs numbers to be built or run is built a second time, with them.
