@@ -1,8 +1,7 @@
 """The explicit network in a run: its runs are those of autograd but for rounding."""
 
 import pytest
-import torch
-from tests.faults.runs import rows, same, tensors, train
+from tests.faults.runs import alike, same, train
 
 from striate.base.errors import ConfigError
 from striate.experiment.events import Started
@@ -37,12 +36,7 @@ def test_a_run_is_that_of_torch_to_rounding(asked, more, tmp_path):
     asked = {**asked, **more}
     ours = run(asked, tmp_path / "ours", engine="calculus")
     torchs = run(asked, tmp_path / "torch", engine="torch", precision="float32", memory_format="contiguous")
-    mine, theirs = tensors(ours), tensors(torchs)
-    assert mine.keys() == theirs.keys()
-    for name, tensor in theirs.items():
-        torch.testing.assert_close(mine[name], tensor, rtol=2e-2, atol=2e-3, msg=lambda m, n=name: f"{n}: {m}")
-    for row, its in zip(rows(ours)[1:], rows(torchs)[1:], strict=True):
-        assert [float(x) for x in row] == pytest.approx([float(x) for x in its], rel=5e-3, abs=2e-2)
+    alike(ours, torchs)
 
 
 def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(asked, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.faults.runs import rows, same, tensors, train
+from tests.faults.runs import alike, rows, same, train
 from tests.native.conftest import RUNNABLE
 
 from striate.base.errors import ConfigError
@@ -77,12 +77,7 @@ def compare(asked, tmp_path):
     """Two runs that differ in the engine alone."""
     native = run(asked, tmp_path / "native", engine="native")
     torchs = run(asked, tmp_path / "torch", engine="torch", precision="float32", memory_format="contiguous")
-    ours, theirs = tensors(native), tensors(torchs)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in theirs.items():
-        torch.testing.assert_close(ours[name], tensor, rtol=2e-2, atol=2e-3, msg=lambda m, n=name: f"{n}: {m}")
-    for mine, its in zip(rows(native)[1:], rows(torchs)[1:], strict=True):
-        assert [float(x) for x in mine] == pytest.approx([float(x) for x in its], rel=5e-3, abs=2e-2)
+    alike(native, torchs)
 
 
 @pytest.mark.slow

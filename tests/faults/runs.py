@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from striate.experiment.events import EpochEnded, Finished, Stepped
@@ -48,6 +49,16 @@ def rows(run):
     lines = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     clocks = [number for number, name in enumerate(lines[0]) if name in ("seconds", "images_per_second")]
     return [[cell for number, cell in enumerate(line) if number not in clocks] for line in lines]
+
+
+def alike(one, other):
+    """Hold two runs to be equal but for rounding: weights, and every number of every epoch."""
+    ours, theirs = tensors(one), tensors(other)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=2e-2, atol=2e-3, msg=lambda m, n=name: f"{n}: {m}")
+    for mine, its in zip(rows(one)[1:], rows(other)[1:], strict=True):
+        assert [float(x) for x in mine] == pytest.approx([float(x) for x in its], rel=5e-3, abs=2e-2)
 
 
 def same(one, other):

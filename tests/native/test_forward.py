@@ -16,7 +16,6 @@ from striate.data.picture import Picture
 from striate.data.preprocess import Preprocess
 from striate.models.described import described
 from striate.models.notation import parse
-from striate.native.engine import Engine
 from striate.native.forward import Forward
 from striate.native.library import library
 from striate.native.pixels import Pixels
@@ -184,14 +183,6 @@ def test_new_numbers_count_from_the_refreshing_on(count):
     own.refresh()
     assert torch.equal(own.logits(x), forward(network, tensors).logits(x))
     assert not torch.equal(own.logits(x), before)
-
-
-def test_it_says_what_the_engine_says_in_evaluation(instructions):
-    network = parse(*NETWORKS["pools"])
-    _, tensors = made(network)
-    x = samples(network, 11)
-    engine = Engine(library(), network, tensors, memory={}, largest=11, threads=1)
-    assert torch.equal(forward(network, tensors).logits(x).flatten(1), engine.infer(x))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

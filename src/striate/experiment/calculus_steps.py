@@ -14,7 +14,7 @@ from striate.calculus.network import Trace, backward, forward
 from striate.experiment.native_steps import described, named
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
-from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, train_mode
+from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, each_batch
 from striate.training.losses import class_weights
 from striate.training.plan import Machine, Plan, by_engine
 from striate.training.processes import Processes
@@ -86,17 +86,15 @@ class CalculusSteps:
         division: Division = UNDIVIDED,  # noqa: ARG002 - there is one process
     ) -> Iterator[float]:
         """Make one update a batch, yielding each loss; arguments and errors are those of `fit`."""
-        train_mode(state.model)
         update = Update(state.model, state.optimizer, rules, None)
-        for x, y in batches:
-            lr = lr_at(state.step)
+
+        def make(x: Tensor, y: Tensor, lr: float) -> float:
             update.begin(lr)
-            value = self._gradients(state, x, y)
-            update.make(value, step=state.step, lr=lr)
-            if state.average is not None:
-                state.average.update(state.step)
-            state.step += 1
-            yield value
+            loss = self._gradients(state, x, y)
+            update.make(loss, step=state.step, lr=lr)
+            return loss
+
+        yield from each_batch(state, batches, lr_at, make)
 
     @torch.no_grad()
     def _gradients(self, state: TrainState, x: Tensor, y: Tensor) -> float:

@@ -21,7 +21,7 @@ from striate.native.forward import Forward
 from striate.native.library import Library, absence, library
 from striate.native.program import Rule
 from striate.native.stages import fuse
-from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, train_mode
+from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, each_batch
 from striate.training.losses import class_weights
 from striate.training.plan import Machine, Plan, by_engine
 from striate.training.processes import Processes
@@ -144,17 +144,7 @@ class NativeSteps:
         division: Division = UNDIVIDED,  # noqa: ARG002 - there is one process
     ) -> Iterator[float]:
         """Make one update a batch, yielding each loss; arguments and errors are those of `fit`."""
-        train_mode(state.model)
-        updates = Updates(state, self, rules)
-        for x, y in batches:
-            lr = lr_at(state.step)
-            loss, norm = updates.make(x, y, lr)
-            if not (isfinite(loss) and isfinite(norm)):
-                raise not_finite(loss, norm, step=state.step, lr=lr)
-            if state.average is not None:
-                state.average.update(state.step)
-            state.step += 1
-            yield loss
+        yield from each_batch(state, batches, lr_at, Updates(state, self, rules).make)
 
     def outputs(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         """What evaluates a network of this description, with its weights as they are now."""
@@ -182,15 +172,21 @@ class Updates:
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def make(self, x: Tensor, y: Tensor, lr: float) -> tuple[float, float]:
-        """One update: the loss, and the gradient's norm; neither weights nor memory change where one is not finite."""
+    def make(self, x: Tensor, y: Tensor, lr: float) -> float:
+        """One update, and its loss.
+
+        Raises:
+            NumericError: loss or gradient is not finite; neither weights nor memory have changed.
+        """
         now = StepRandomness(self.state.seed, self.state.step)
         result = self.engine.step(x, y, self.goal, self._rule(lr), now)
         if result.updated and self.times:
             torch._foreach_add_(self.times, 1)
         if self.counters:
             torch._foreach_add_(self.counters, 1)
-        return result.loss, result.norm
+        if not (isfinite(result.loss) and isfinite(result.norm)):
+            raise not_finite(result.loss, result.norm, step=self.state.step, lr=lr)
+        return float(result.loss)
 
     def _rule(self, lr: float) -> Rule:
         group = self.optimizer.param_groups[0]

@@ -85,17 +85,11 @@ class Engine {
     }
 
     Result step(const Batch& batch, const Rule* rule) {
-        batch_ = &batch, rule_ = rule, training_ = true;
+        batch_ = &batch, rule_ = rule;
         total_ = total_weight(batch.targets, batch.size);
         pack();
         team_.run([this](int thread) { train(thread); });
         return {loss_, norm_, updated_};
-    }
-
-    void infer(const Batch& batch, float* logits) {
-        batch_ = &batch, training_ = false;
-        pack();
-        team_.run([this, logits](int thread) { evaluate(thread, logits); });
     }
 
     float* gradient() { return gradient_.data(); }
@@ -177,7 +171,7 @@ class Engine {
         for (int k = 0; k < (int)stages_.size(); k++)
             if (stages_[k].kind == CONV) {
                 pack_forward(stages_[k], plans_[k], packed_[k].data());
-                if (training_ && k) pack_backward(stages_[k], plans_[k], packed_[k].data() + weights(k));
+                if (k) pack_backward(stages_[k], plans_[k], packed_[k].data() + weights(k));
             }
     }
 
@@ -258,7 +252,6 @@ class Engine {
             case ACTIVATION: return pointwise(s, x, y);
             case LINEAR: return linear_forward(s, x, y);
             case DROPOUT: {
-                if (!training_) return pointwise(s, x, y);
                 const Chance chance{{batch_->key[0], batch_->key[1]}, batch_->step,
                                     batch_->first_row + (int64_t)chunk * LANES};
                 return dropout_forward(s, chance, x, y, which);
@@ -394,24 +387,6 @@ class Engine {
         return squares + squared(out + from, to - from);
     }
 
-    void evaluate(int thread, float* logits) {
-        const int K = stages_.back().output.channels * stages_.back().output.height * stages_.back().output.width;
-        for (size_t n = 0; n < norms_.size(); n++) {
-            const Stage& s = stages_[norms_[n]];
-            for (int c = 0; c < s.input.channels; c++)
-                moments(thread, (int)n)[c] = {s.mean[c], 1.0f / std::sqrt(s.variance[c] + s.eps), 0, 0};
-        }
-        own_chunks(thread, [&](int, int chunk, Room& room) {
-            for (int n = -1; n < (int)norms_.size(); n++) enter(thread, n, chunk, room);
-            const V* z = room.y[stages_.size()].data();
-            for (int c = 0; c < K; c++) {
-                float lanes[LANES];
-                store(lanes, z[c]);
-                for (int n = 0; n < live(chunk); n++) logits[((int64_t)chunk * LANES + n) * K + c] = lanes[n];
-            }
-        });
-    }
-
     std::vector<Stage> stages_;
     std::vector<Parameter> parameters_;
     int chunks_;
@@ -432,7 +407,6 @@ class Engine {
 
     const Batch* batch_ = nullptr;
     const Rule* rule_ = nullptr;
-    bool training_ = false;
     double total_ = 0, loss_ = 0, norm_ = 0;
     int updated_ = 0;
 };
@@ -454,11 +428,6 @@ API void striate_engine_destroy(void* engine) { delete (Engine*)engine; }
 // One step; without a rule the gradient alone.
 API void striate_engine_step(void* engine, const Batch* batch, const Rule* rule, Result* result) {
     *result = ((Engine*)engine)->step(*batch, rule);
-}
-
-// Outputs (n, classes), in evaluation.
-API void striate_engine_infer(void* engine, const Batch* batch, float* logits) {
-    ((Engine*)engine)->infer(*batch, logits);
 }
 
 API float* striate_engine_gradient(void* engine) { return ((Engine*)engine)->gradient(); }

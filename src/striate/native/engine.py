@@ -1,4 +1,4 @@
-"""The native engine: a small sequential network's training step, gradient and evaluation in one call each.
+"""The native engine: a small sequential network's training step, or its gradient alone, in one call.
 
 It works on the tensors that it is given, in place: the network's own parameters and running statistics, and the
 optimiser's memory.  Nothing has to be copied back, and a checkpoint of them is a checkpoint of the engine.
@@ -141,16 +141,6 @@ class Engine:
         self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))
         return result
 
-    def infer(self, x: Tensor) -> Float[Tensor, "B C"]:
-        """Outputs in evaluation."""
-        out = torch.empty(len(x), self._outputs)
-        for first in range(0, len(x), self.largest):
-            rows = slice(first, first + self.largest)
-            part = self._laid(x[rows])
-            batch = self._batch(part, StepRandomness(0, 0))
-            self._library.striate_engine_infer(self._engine, ctypes.byref(batch), address(out[rows]))
-        return out
-
     def gradients(self) -> dict[str, Tensor]:
         """The last step's, by the description's names; they are overwritten by the next."""
         shapes = self.network.parameter_shapes()
@@ -213,8 +203,6 @@ def functions(library: Library) -> ctypes.CDLL:
     found.striate_engine_destroy.argtypes = [ctypes.c_void_p]
     found.striate_engine_step.restype = None
     found.striate_engine_step.argtypes = [ctypes.c_void_p] * 4
-    found.striate_engine_infer.restype = None
-    found.striate_engine_infer.argtypes = [ctypes.c_void_p] * 3
     found.striate_engine_gradient.restype = ctypes.c_void_p
     found.striate_engine_gradient.argtypes = [ctypes.c_void_p]
     return found

@@ -148,6 +148,29 @@ def fit(
             yield value
 
 
+def each_batch(
+    state: TrainState,
+    batches: Iterable[Batch],
+    lr_at: Callable[[int], float],
+    make: Callable[[Tensor, Tensor, float], float],
+) -> Iterator[float]:
+    """The loop of an engine that takes every batch whole: mode, rate, running mean and the count of updates are kept.
+
+    Args:
+        state: changed in place.
+        batches: inputs and targets.
+        lr_at: learning rate of an update, from the number of batches before it.
+        make: (inputs, targets, rate) -> the loss, once the update is made.
+    """
+    train_mode(state.model)
+    for x, y in batches:
+        loss = make(x, y, lr_at(state.step))
+        if state.average is not None:
+            state.average.update(state.step)
+        state.step += 1
+        yield loss
+
+
 def train_mode(model: nn.Module) -> None:
     """Training mode; a layer that is frozen whole stays as it is, batch normalisation with its statistics."""
     model.train()
