@@ -8,6 +8,8 @@
 //     scaled_tanh   1.7159 tanh(2 x / 3)               (2 / 3) (1.7159 - y^2 / 1.7159)
 #pragma once
 
+#include <type_traits>
+
 #include "maps.h"
 
 enum Function { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SCALED_TANH };
@@ -91,4 +93,12 @@ INLINE V pulled(V dy, V y, int function, float slope) {
         case SCALED_TANH: return dy * all(STEEPNESS) * (all(AMPLITUDE) - y * y * all(1.0f / AMPLITUDE));
         default: return dy;
     }
+}
+
+// f with the function told when the program is made, where it is one of those that are used most.
+template <class F>
+INLINE void by_function(int function, F&& f) {
+    if (function == RELU) return f(std::integral_constant<int, RELU>());
+    if (function == IDENTITY) return f(std::integral_constant<int, IDENTITY>());
+    f(function);
 }

@@ -161,12 +161,14 @@ static void pack_backward(const Stage& s, const ConvPlan& p, float* to) {
 template <int OUTS, int AT_ONCE>
 INLINE void window(const V* x, const ConvPlan& p, const float* w, const int64_t* pixel, V (&sum)[OUTS][AT_ONCE]) {
     const int32_t* offset = p.offset.data();
+    const char* base[AT_ONCE];
+    UNROLL for (int k = 0; k < AT_ONCE; k++) base[k] = (const char*)(x + pixel[k]);
     for (int t = 0; t < p.taps; t++, w += p.outs) {
-        const V* q = x + offset[t];
+        const int64_t at = offset[t] * (int64_t)sizeof(V);
         V weight[OUTS];
         UNROLL for (int o = 0; o < OUTS; o++) weight[o] = all(w[o]);
         UNROLL for (int k = 0; k < AT_ONCE; k++) {
-            const V value = q[pixel[k]];
+            const V value = *(const V*)(base[k] + at);
             UNROLL for (int o = 0; o < OUTS; o++) sum[o][k] += weight[o] * value;
         }
     }
@@ -184,6 +186,18 @@ static void conv_pixels(const Stage& s, const ConvPlan& p, const V* x, const flo
         y[o * plane(s.output) + k] = activated(sum[o][k], s.activation, s.slope);
 }
 
+// The largest of four numbers, and which of them it is.
+INLINE V largest_of(const V (&four)[4], M& winner) {
+    V most = four[0];
+    winner = M{};
+    UNROLL for (int k = 1; k < 4; k++) {
+        const M larger = beats(four[k], most);
+        winner = larger ? winner * 0 + k : winner;
+        most = larger ? four[k] : most;
+    }
+    return most;
+}
+
 // Four pixels are the window of a pooling: the largest goes on; which of them it was is kept, where there is a way back.
 template <int OUTS, class Keep>
 static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, Keep keep) {
@@ -194,14 +208,8 @@ static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const flo
         sum[o][k] = all(s.bias ? s.bias[first + o] : 0.0f);
     window<OUTS, 4>(x, p, w, pixel, sum);
     UNROLL for (int o = 0; o < OUTS; o++) {
-        V most = sum[o][0];
-        M winner = {};
-        UNROLL for (int k = 1; k < 4; k++) {
-            const M larger = beats(sum[o][k], most);
-            winner = larger ? winner * 0 + k : winner;
-            most = larger ? sum[o][k] : most;
-        }
-        y[o * plane(s.output)] = activated(most, s.activation, s.slope);
+        M winner;
+        y[o * plane(s.output)] = activated(largest_of(sum[o], winner), s.activation, s.slope);
         keep((int64_t)o * s.output.height * s.output.width, winner);
     }
 }
@@ -268,14 +276,16 @@ static void input_pixels(const Stage& s, const ConvPlan& p, const V* dz, const R
     const int64_t high = (int64_t)p.high * p.wide, over = run.over_output;
     const Met *met = p.met.data() + run.met, *end = p.met.data() + run.end;
     dz += run.output;
+    const char* base[AT_ONCE];
+    UNROLL for (int q = 0; q < AT_ONCE; q++) base[q] = (const char*)(dz + q * over);
     for (const Met* tap = met; tap < end; tap++) {
-        const V* error = dz + tap->output;
+        int64_t at = tap->output * (int64_t)sizeof(V);
         const float* wk = w + tap->weight;
-        for (int o = 0; o < p.outs; o++, error += high, wk += p.ins) {
+        for (int o = 0; o < p.outs; o++, at += high * (int64_t)sizeof(V), wk += p.ins) {
             V weight[INS];
             UNROLL for (int c = 0; c < INS; c++) weight[c] = all(wk[c]);
             UNROLL for (int q = 0; q < AT_ONCE; q++) {
-                const V value = error[q * over];
+                const V value = *(const V*)(base[q] + at);
                 UNROLL for (int c = 0; c < INS; c++) sum[c][q] += weight[c] * value;
             }
         }
@@ -299,18 +309,27 @@ static void conv_input(const Stage& s, const ConvPlan& p, const V* dz, const flo
             });
 }
 
+constexpr int64_t NEAR = 24576 / sizeof(V);  // vectors: most of a first cache
+
+// Rows from ... to - 1 of dL/dz of a convolution's own output, as they lie: dz is the first, channels are `over` apart.
+struct Band {
+    int from, to;
+    V* dz;
+    int64_t over;
+};
+
 template <int OUTS, int TAPS>
-static void weight_block(const Stage& s, const ConvPlan& p, const V* dz, const V* x, const int32_t* offset, float* dw) {
+static void weight_block(const Stage& s, const ConvPlan& p, const Band& band, const V* dz, const V* x, const int32_t* offset,
+                         float* dw) {
     V total[OUTS][TAPS] = {};
-    const int64_t high = (int64_t)p.high * p.wide, step = s.stride[1];
+    const int64_t step = s.stride[1];
     const V* base[TAPS];
     UNROLL for (int t = 0; t < TAPS; t++) base[t] = x + offset[t];
-    for (int y = 0; y < p.high; y++) {
-        const V* g = dz + (int64_t)y * p.wide;
+    for (int y = band.from; y < band.to; y++, dz += p.wide) {
         int64_t at = (int64_t)y * s.stride[0] * s.input.cols;
         for (int k = 0; k < p.wide; k++, at += step) {
             V error[OUTS];
-            UNROLL for (int o = 0; o < OUTS; o++) error[o] = g[o * high + k];
+            UNROLL for (int o = 0; o < OUTS; o++) error[o] = dz[o * band.over + k];
             UNROLL for (int t = 0; t < TAPS; t++) {
                 const V value = base[t][at];
                 UNROLL for (int o = 0; o < OUTS; o++) total[o][t] += error[o] * value;
@@ -324,10 +343,9 @@ static void weight_block(const Stage& s, const ConvPlan& p, const V* dz, const V
     }
 }
 
-// Adds to dL/dw and dL/db.
-static void conv_weight(const Stage& s, const ConvPlan& p, const V* dz, const V* x, float* dw, float* db) {
+// Adds to dL/dw.
+static void conv_weight(const Stage& s, const ConvPlan& p, const Band& band, const V* x, float* dw) {
     constexpr int OUTS = MOST[PIXELS];
-    const int64_t high = (int64_t)p.high * p.wide;
     for (int g = 0; g < s.groups; g++)
         for (int b = 0; b < parts(p.outs, OUTS); b++) {
             const int o = begins(p.outs, OUTS, b), n = begins(p.outs, OUTS, b + 1) - o, first = g * p.outs + o;
@@ -335,35 +353,58 @@ static void conv_weight(const Stage& s, const ConvPlan& p, const V* dz, const V*
                 const int t = begins(p.taps, PIXELS, a), taps = begins(p.taps, PIXELS, a + 1) - t;
                 chosen<OUTS>(n, [&](auto outs) {
                     chosen<PIXELS>(taps, [&](auto many) {
-                        weight_block<outs, many>(s, p, dz + first * high, x + place(s.input, g * p.ins, 0),
+                        weight_block<outs, many>(s, p, band, band.dz + first * band.over, x + place(s.input, g * p.ins, 0),
                                                  p.offset.data() + t, dw + (int64_t)first * p.taps + t);
                     });
                 });
             }
         }
-    if (db)
-        for (int o = 0; o < s.output.channels; o++) {
-            V total = {};
-            for (int64_t k = 0; k < high; k++) total += dz[o * high + k];
-            db[o] += sum(total);
-        }
 }
 
-// dL/dz of the convolution's own output: of what was pooled each error belongs to the pixel that was the largest.
-static void conv_error(const Stage& s, const ConvPlan& p, const V* dy, const V* y, const M* which, V* dz) {
-    const int H = s.output.height, W = s.output.width;
-    if (s.pooled && (p.high != 2 * H || p.wide != 2 * W))  // an odd last row or column is in no window
-        memset(dz, 0, sizeof(V) * s.output.channels * p.high * p.wide);
-    for (int c = 0; c < s.output.channels; c++)
-        for (int row = 0; row < H; row++)
-            for (int column = 0; column < W; column++) {
-                const int64_t at = ((int64_t)c * H + row) * W + column;
-                const V error = pulled(dy[at], y[place(s.output, c, row) + column], s.activation, s.slope);
-                if (!s.pooled) {
-                    dz[at] = error;
-                    continue;
-                }
-                V* to = dz + ((int64_t)c * p.high + 2 * row) * p.wide + 2 * column;
-                UNROLL for (int k = 0; k < 4; k++) to[k / 2 * p.wide + k % 2] = which[at] == k ? error : all(0.0f);
-            }
+// Adds to dL/db.
+static void conv_bias(const Stage& s, const ConvPlan& p, const Band& band, float* db) {
+    for (int o = 0; o < s.output.channels; o++) {
+        V total = {};
+        const V* dz = band.dz + o * band.over;
+        for (int k = 0; k < (band.to - band.from) * p.wide; k++) total += dz[k];
+        db[o] += sum(total);
+    }
+}
+
+INLINE void unpooled(V error, M winner, V* dz, int64_t row) {
+    UNROLL for (int k = 0; k < 4; k++) dz[k / 2 * row + k % 2] = (V)((winner == k) & (M)error);
+}
+
+// dL/dz from dL/dy: of what was pooled each error belongs to the pixel that was the largest.
+static void conv_error(const Stage& s, const ConvPlan& p, const V* dy, const V* y, const M* which, const Band& band) {
+    const int H = s.output.height, W = s.output.width, size = s.pooled ? 2 : 1;
+    for (int c = 0; c < s.output.channels; c++) {
+        V* dz = band.dz + c * band.over;
+        if (s.pooled && (band.to > 2 * H || p.wide != 2 * W))  // an odd last row or column is in no window
+            memset(dz, 0, sizeof(V) * (band.to - band.from) * p.wide);
+        for (int row = band.from / size; row < H && row * size < band.to; row++, dz += size * p.wide) {
+            const int64_t at = ((int64_t)c * H + row) * W;
+            const V *error = dy + at, *made = y + place(s.output, c, row);
+            by_function(s.activation, [&](auto function) {
+                if (s.pooled)
+                    for (int k = 0; k < W; k++)
+                        unpooled(pulled(error[k], made[k], function, s.slope), which[at + k], dz + 2 * k, p.wide);
+                else
+                    for (int k = 0; k < W; k++) dz[k] = pulled(error[k], made[k], function, s.slope);
+            });
+        }
+    }
+}
+
+// f of one band after the other, each small enough to stay near; of a convolution whose input nobody asks the gradient
+// of, `kept` false, all in the same place.
+template <class F>
+INLINE void in_bands(const Stage& s, const ConvPlan& p, V* dz, bool kept, F&& f) {
+    const int64_t row = (int64_t)s.output.channels * p.wide;
+    const int near = (int)(NEAR / row) / 2 * 2, rows = near >= p.high ? p.high : near < 2 ? 2 : near;
+    for (int from = 0; from < p.high; from += rows) {
+        const int to = from + rows < p.high ? from + rows : p.high;
+        f(kept ? Band{from, to, dz + (int64_t)from * p.wide, (int64_t)p.high * p.wide}
+               : Band{from, to, dz, (int64_t)rows * p.wide});
+    }
 }

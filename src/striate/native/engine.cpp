@@ -9,18 +9,15 @@
 #include <type_traits>
 
 #include "batch.h"
-#include "conv.h"
 #include "dropout.h"
+#include "layout.h"
 #include "linear.h"
 #include "loss.h"
 #include "norm.h"
 #include "pool.h"
 #include "team.h"
-#include "update.h"
 
-constexpr int SLOTS = 8;             // more threads than these find no work
-constexpr int64_t BLOCK = 4096;      // numbers of a tensor that are reduced, or updated, in one piece
-constexpr int ROWS = 4 * MOST[3];    // rows of a matrix whose gradient is made in one piece
+constexpr int SLOTS = 16;  // more threads than these find no work
 
 struct Result {
     double loss, norm;  // of the batch; of its gradient
@@ -33,13 +30,6 @@ namespace {
 struct Room {
     std::vector<std::vector<V>> y, d;
     std::vector<std::vector<M>> which;
-};
-
-// A piece of the gradient: numbers (or rows of a matrix, and of its bias) from ... to - 1 of a stage's weights or bias.
-struct Piece {
-    int stage;
-    bool bias;
-    int64_t from, to;
 };
 
 void add(float* __restrict to, const float* __restrict from, int64_t number) {
@@ -56,39 +46,46 @@ double squared(const float* x, int64_t number) {
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+using Place = Team::Place;
+
 class Engine {
    public:
     Engine(const Stage* stages, int number, const Parameter* parameters, int tensors, int64_t largest, int threads)
-        : stages_(stages, stages + number),
-          parameters_(parameters, parameters + tensors),
+        : lay_(stages, number, parameters, tensors),
           chunks_((int)((largest + LANES - 1) / LANES)),
           samples_(stages[0].input),
-          team_(threads < 1 ? 1 : threads > SLOTS ? SLOTS : threads) {
-        for (int k = 0; k < number; k++)
-            if (stages_[k].kind == BATCH_NORM) norms_.push_back(k);
-        layout();
-        rooms_.resize(norms_.empty() ? team_.size() : chunks_);
+          slots_(chunks_ < SLOTS ? chunks_ : SLOTS),
+          packs_((int)lay_.packing.size()),
+          reductions_((int)lay_.pieces.size()),
+          changes_((int)lay_.pieces.size()),
+          team_(threads < 1 ? 1 : threads > SLOTS ? SLOTS : threads, [this](Place& at) { train(at); }) {
+        rooms_.resize(norms() ? chunks_ : team_.size());
         for (auto& room : rooms_) furnish(room);
-        packed_.resize(number);
-        for (int k = 0; k < number; k++) packed_[k].resize(2 * weights(k));
+        values_.resize(team_.size());
+        packed_.resize(number), rows_.resize(number), errors_.resize(number);
+        for (int k = 0; k < number; k++) equip(k);
         error_.resize(team_.size());
-        for (auto& e : error_) e.resize(widest_);
-        sums_.resize(SLOTS * shared_);
-        shares_.resize(norms_.size());
-        moments_.resize(norms_.size());
-        for (size_t n = 0; n < norms_.size(); n++) {
-            shares_[n].resize((size_t)2 * chunks_ * stages_[norms_[n]].input.channels);
-            moments_[n].resize((size_t)team_.size() * stages_[norms_[n]].input.channels);
+        for (auto& e : error_) e.resize(lay_.widest);
+        sums_.resize(slots_.number() * lay_.shared);
+        gradient_.resize(lay_.gradients);
+        shares_.resize(norms()), moments_.resize(norms());
+        for (int n = 0; n < norms(); n++) {
+            shares_[n].resize((size_t)2 * chunks_ * normed(n).input.channels);
+            moments_[n].resize((size_t)team_.size() * normed(n).input.channels);
         }
+        joined_.resize(team_.size() * norms());
         losses_.resize(chunks_);
-        squares_.resize(pieces_.size());
+        squares_.resize(lay_.pieces.size());
+        const unsigned passes = 2 * (unsigned)norms() + 1;
+        team_.begin(3 + passes, (unsigned)(lay_.packing.size() + 2 * lay_.pieces.size()) + passes * slots_.number());
     }
 
+    ~Engine() { team_.end(); }
+
     Result step(const Batch& batch, const Rule* rule) {
-        batch_ = &batch, rule_ = rule;
+        batch_ = &batch, rule_ = rule, step_++;
         total_ = total_weight(batch.targets, batch.size);
-        pack();
-        team_.run([this](int thread) { train(thread); });
+        team_.run();
         return {loss_, norm_, updated_};
     }
 
@@ -100,61 +97,26 @@ class Engine {
         const int64_t left = batch_->size - (int64_t)chunk * LANES;
         return left < LANES ? (int)left : LANES;
     }
-    Room& room(int thread, int chunk) { return rooms_[norms_.empty() ? thread : chunk]; }
-    int64_t weights(int k) const {
-        const Stage& s = stages_[k];
-        return s.kind == CONV ? (int64_t)s.output.channels * plans_[k].taps : 0;
-    }
+    Room& room(int thread, int chunk) { return rooms_[norms() ? chunk : thread]; }
+    int norms() const { return (int)lay_.norms.size(); }
+    const Stage& normed(int n) const { return lay_.stages[lay_.norms[n]]; }
 
-    // Numbers of a stage's weights.
-    int64_t values(int k) const {
-        const Stage& s = stages_[k];
-        const bool learns = s.kind == BATCH_NORM || s.kind == LINEAR;
-        return s.kind == LINEAR ? s.output.channels * count(s.input) : learns ? s.input.channels : weights(k);
-    }
-
-    // Where everything lies: plans of convolutions, gradients that chunks add to, pieces of the reduction.
-    void layout() {
-        int64_t gradients = 0;
-        plans_.resize(stages_.size()), rows_.resize(stages_.size()), errors_.resize(stages_.size());
-        at_.resize(stages_.size());
-        for (int k = 0; k < (int)stages_.size(); k++) {
-            const Stage& s = stages_[k];
-            if (s.kind == CONV) {
-                plans_[k] = conv_plan(s);
-                at_[k] = shared_;
-                shared_ += weights(k) + s.output.channels;
-                const int64_t wide = (int64_t)s.output.channels * plans_[k].high * plans_[k].wide;
-                widest_ = widest_ > wide ? widest_ : wide;
-            }
-            if (s.kind == LINEAR) {
-                rows_[k].resize((size_t)chunks_ * stride(s));
-                errors_[k].resize((size_t)chunks_ * s.output.channels);
-            }
-            divide(k);
-            const int64_t sizes[] = {s.weight_at + values(k), s.bias_at + s.output.channels};
-            for (int64_t end : sizes) gradients = gradients > end ? gradients : end;
-        }
-        gradient_.resize(gradients);
-    }
-
-    void divide(int k) {
-        const Stage& s = stages_[k];
+    // The memory of a stage.
+    void equip(int k) {
+        const Stage& s = lay_.stages[k];
+        packed_[k].resize(2 * lay_.sums(k));
+        if (s.tile)
+            for (auto& own : values_) own.fit(lay_.plans[k].ins, lay_.plans[k].outs);
         if (s.kind == LINEAR) {
-            for (int row = 0; row < s.output.channels; row += ROWS)
-                pieces_.push_back({k, false, row, row + ROWS < s.output.channels ? row + ROWS : s.output.channels});
-            return;
+            rows_[k].resize((size_t)chunks_ * stride(s));
+            errors_[k].resize((size_t)chunks_ * s.output.channels);
         }
-        const int64_t size = s.kind == CONV ? weights(k) : s.kind == BATCH_NORM ? s.input.channels : 0;
-        for (int64_t from = 0; from < size; from += BLOCK)
-            pieces_.push_back({k, false, from, from + BLOCK < size ? from + BLOCK : size});
-        if (size && s.bias_at >= 0) pieces_.push_back({k, true, 0, s.output.channels});
     }
 
     void furnish(Room& room) {
-        room.y.emplace_back(volume(stages_[0].input));
+        room.y.emplace_back(volume(lay_.stages[0].input));
         room.d.emplace_back(0);  // nobody asks for the gradient of the input
-        for (const Stage& s : stages_) {
+        for (const Stage& s : lay_.stages) {
             room.y.emplace_back(volume(s.output));
             room.d.emplace_back(count(s.output));
             const bool winners = s.kind == MAX_POOL || s.pooled || s.kind == DROPOUT;
@@ -167,57 +129,61 @@ class Engine {
         return (int)(count(s.input) + wide - 1) / wide * wide;
     }
 
-    void pack() {
-        for (int k = 0; k < (int)stages_.size(); k++)
-            if (stages_[k].kind == CONV) {
-                pack_forward(stages_[k], plans_[k], packed_[k].data());
-                if (k) pack_backward(stages_[k], plans_[k], packed_[k].data() + weights(k));
-            }
+    // The weights of some outputs of a convolution, as the loops read them.
+    void pack(const Piece& piece) {
+        const Stage& s = lay_.stages[piece.stage];
+        const ConvPlan& p = lay_.plans[piece.stage];
+        float *forward = packed_[piece.stage].data(), *back = forward + lay_.sums(piece.stage);
+        if (s.tile)
+            return tiled(s, p, [&](const auto& tiles) {
+                for (int64_t o = piece.from; o < piece.to; o++) pack_values<tiles.KERNEL>(s, p, (int)o, forward, back);
+            });
+        pack_forward(s, p, forward);
+        if (piece.stage) pack_backward(s, p, back);
     }
 
-    template <class F>
-    void own_chunks(int thread, F&& f) {
-        for (int slot = thread; slot < SLOTS; slot += team_.size())
-            for (int chunk = slot; chunk < chunks(); chunk += SLOTS) f(slot, chunk, room(thread, chunk));
+    // f(slot, chunk, its room) of all chunks; `once` before the first that falls to this thread.
+    template <class G, class F>
+    void each_chunk(Place& at, G&& once, F&& f) {
+        bool first = true;
+        team_.share(at, slots_, [&](int slot) {
+            if (first) once(), first = false;
+            for (int chunk = slot; chunk < chunks(); chunk += SLOTS) f(slot, chunk, room(at.thread, chunk));
+        });
     }
 
     // The stages between two batch normalisations: after number n (-1: from the input on) up to the next, or the end.
-    int after(int n) const { return n < 0 ? 0 : norms_[n] + 1; }
-    int until(int n) const { return n + 1 < (int)norms_.size() ? norms_[n + 1] : (int)stages_.size(); }
+    int after(int n) const { return n < 0 ? 0 : lay_.norms[n] + 1; }
+    int until(int n) const { return n + 1 < norms() ? lay_.norms[n + 1] : (int)lay_.stages.size(); }
 
-    void train(int thread) {
-        const int last = (int)norms_.size() - 1;
-        for (int slot = thread; shared_ && slot < SLOTS; slot += team_.size())
-            memset(sums_.data() + slot * shared_, 0, sizeof(float) * shared_);
-        for (int n = -1; n < last; n++) {
-            own_chunks(thread, [&](int, int chunk, Room& room) {
+    void train(Place& at) {
+        const int last = norms() - 1, thread = at.thread;
+        team_.share(at, packs_, [&](int k) { pack(lay_.packing[k]); });
+        for (int n = -1; n < last; n++)
+            each_chunk(at, [&] { join(thread, n); }, [&](int, int chunk, Room& room) {
                 enter(thread, n, chunk, room);
-                const int k = norms_[n + 1];
-                norm_shares(stages_[k], room.y[k].data(), live(chunk), share(n + 1, chunk));
+                const int k = lay_.norms[n + 1];
+                norm_shares(lay_.stages[k], room.y[k].data(), live(chunk), share(n + 1, chunk));
             });
-            team_.barrier();
-            join(thread, n + 1);
-        }
-        own_chunks(thread, [&](int slot, int chunk, Room& room) {
+        each_chunk(at, [&] { join(thread, last); }, [&](int slot, int chunk, Room& room) {
+            if (chunk == slot && lay_.shared) memset(sums_.data() + slot * lay_.shared, 0, sizeof(float) * lay_.shared);
             enter(thread, last, chunk, room);
-            const size_t end = stages_.size();
+            const size_t end = lay_.stages.size();
             losses_[chunk] = loss_forward(batch_->targets, (int64_t)chunk * LANES, live(chunk), total_,
                                           room.y[end].data(), room.d[end].data());
             leave(thread, last, slot, chunk, room);
         });
-        for (int n = last; n >= 0; n--) {
-            team_.barrier();
-            join_errors(thread, n);
-            own_chunks(thread, [&](int slot, int chunk, Room& room) {
-                const int k = norms_[n];
+        for (int n = last; n >= 0; n--)
+            each_chunk(at, [&] { join(thread, n), join(thread, n - 1), join_errors(thread, n); }, [&](int slot, int chunk, Room& room) {
+                const int k = lay_.norms[n];
                 if (!k) return;  // nobody asks for the gradient of the input
-                norm_backward(stages_[k], moments(thread, n), room.y[k].data(), room.d[k + 1].data(), live(chunk),
+                norm_backward(lay_.stages[k], moments(thread, n), room.y[k].data(), room.d[k + 1].data(), live(chunk),
                               room.d[k].data());
                 leave(thread, n - 1, slot, chunk, room);
             });
-        }
-        team_.barrier();
-        finish(thread);
+        team_.share(at, reductions_, [&](int k) { squares_[k] = reduce(lay_.pieces[k]); });
+        team_.share(at, changes_, [&](int k) { change(lay_.pieces[k]); });
+        if (!thread) conclude();
     }
 
     // Forward through the stages after batch normalisation n, itself included.
@@ -225,28 +191,32 @@ class Engine {
         if (n < 0)
             fill(chunk, room);
         else
-            norm_forward(stages_[norms_[n]], moments(thread, n), room.y[norms_[n]].data(), room.y[norms_[n] + 1].data());
-        for (int k = after(n); k < until(n); k++) forward(k, chunk, room);
+            norm_forward(normed(n), moments(thread, n), room.y[lay_.norms[n]].data(), room.y[lay_.norms[n] + 1].data());
+        for (int k = after(n); k < until(n); k++) forward(k, thread, chunk, room);
     }
 
     // Backward through the same, up to the sums that batch normalisation n needs.
     void leave(int thread, int n, int slot, int chunk, Room& room) {
         for (int k = until(n) - 1; k >= after(n); k--) backward(k, thread, slot, chunk, room);
         if (n < 0) return;
-        const int k = norms_[n];
-        norm_errors(stages_[k], moments(thread, n), room.y[k].data(), room.y[k + 1].data(), room.d[k + 1].data(),
+        const int k = lay_.norms[n];
+        norm_errors(lay_.stages[k], moments(thread, n), room.y[k].data(), room.y[k + 1].data(), room.d[k + 1].data(),
                     error_share(n, chunk));
     }
 
     void fill(int chunk, Room& room) { samples_.fill(*batch_, (int64_t)chunk * LANES, live(chunk), room.y[0].data()); }
 
-    void forward(int k, int chunk, Room& room) {
-        const Stage& s = stages_[k];
+    void forward(int k, int thread, int chunk, Room& room) {
+        const Stage& s = lay_.stages[k];
         const V* x = room.y[k].data();
         V* y = room.y[k + 1].data();
         M* which = room.which[k].data();
         switch (s.kind) {
-            case CONV: return conv_forward(s, plans_[k], x, packed_[k].data(), y, Winners{which});
+            case CONV:
+                if (!s.tile) return conv_forward(s, lay_.plans[k], x, packed_[k].data(), y, Winners{which});
+                return tiled(s, lay_.plans[k], [&](const auto& tiles) {
+                    tiles.forward(x, packed_[k].data(), values_[thread], y, Winners{which});
+                });
             case MAX_POOL: return max_forward(s, x, y, Winners{which});
             case MEAN_POOL: return mean_forward(s, x, y);
             case ACTIVATION: return pointwise(s, x, y);
@@ -260,17 +230,25 @@ class Engine {
     }
 
     void backward(int k, int thread, int slot, int chunk, Room& room) {
-        const Stage& s = stages_[k];
+        const Stage& s = lay_.stages[k];
         const V *x = room.y[k].data(), *y = room.y[k + 1].data(), *dy = room.d[k + 1].data();
         V* dx = room.d[k].data();
         const M* which = room.which[k].data();
         switch (s.kind) {
             case CONV: {
                 V* dz = error_[thread].data();
-                float* dw = sums_.data() + slot * shared_ + at_[k];
-                conv_error(s, plans_[k], dy, y, which, dz);
-                conv_weight(s, plans_[k], dz, x, dw, s.bias_at >= 0 ? dw + weights(k) : nullptr);
-                if (k) conv_input(s, plans_[k], dz, packed_[k].data() + weights(k), dx);
+                float *dw = sums_.data() + slot * lay_.shared + lay_.at[k], *db = s.bias_at >= 0 ? dw + lay_.sums(k) : nullptr;
+                const float* w = packed_[k].data() + lay_.sums(k);
+                if (s.tile)
+                    return tiled(s, lay_.plans[k], [&](const auto& tiles) {
+                        tiles.backward({dy, y, which}, x, w, values_[thread], dw, db, k ? dx : nullptr);
+                    });
+                in_bands(s, lay_.plans[k], dz, k > 0, [&](const Band& band) {
+                    conv_error(s, lay_.plans[k], dy, y, which, band);
+                    if (db) conv_bias(s, lay_.plans[k], band, db);
+                    conv_weight(s, lay_.plans[k], band, x, dw);
+                });
+                if (k) conv_input(s, lay_.plans[k], dz, w, dx);
                 return;
             }
             case LINEAR: {
@@ -297,79 +275,102 @@ class Engine {
     }
 
     // Of a chunk: forward, and in the second half backward, for one thread may be there while another still reads.
-    Share* share(int n, int chunk) { return shares_[n].data() + (int64_t)chunk * stages_[norms_[n]].input.channels; }
+    Share* share(int n, int chunk) { return shares_[n].data() + (int64_t)chunk * normed(n).input.channels; }
     Share* error_share(int n, int chunk) { return share(n, chunks_ + chunk); }
     Moments* moments(int thread, int n) {
-        return moments_[n].data() + (int64_t)thread * stages_[norms_[n]].input.channels;
+        return moments_[n].data() + (int64_t)thread * normed(n).input.channels;
     }
 
-    // Moments of the batch, by every thread for itself; the first moves the running ones.
+    // Moments of the batch for normalisation n, by every thread that needs them for itself.
     void join(int thread, int n) {
-        const Stage& s = stages_[norms_[n]];
-        const int C = s.input.channels, area = s.input.height * s.input.width;
-        const double number = (double)batch_->size * area;
-        for (int c = 0; c < C; c++) {
-            double mean, squares;
-            norm_join(shares_[n].data(), C, chunks(), (int)batch_->size, area, c, &mean, &squares);
-            const double variance = squares / number;
-            moments(thread, n)[c] = {(float)mean, (float)(1.0 / std::sqrt(variance + s.eps)), 0, 0};
-            if (thread) continue;
-            const double unbiased = number > 1 ? squares / (number - 1) : squares / number;
-            s.mean[c] = (float)((1.0 - s.momentum) * s.mean[c] + s.momentum * mean);
-            s.variance[c] = (float)((1.0 - s.momentum) * s.variance[c] + s.momentum * unbiased);
+        if (n < 0 || joined_[thread * norms() + n] == step_) return;
+        joined_[thread * norms() + n] = step_;
+        const Stage& s = normed(n);
+        for (int c = 0; c < s.input.channels; c++) {
+            const Moment m = moment(n, c);
+            moments(thread, n)[c] = {(float)m.mean, (float)(1.0 / std::sqrt(m.squares / m.number + s.eps)), 0, 0};
         }
+    }
+
+    struct Moment {
+        double mean, squares, number;
+    };
+
+    Moment moment(int n, int c) {
+        const Stage& s = normed(n);
+        const int area = s.input.height * s.input.width;
+        Moment m{0, 0, (double)batch_->size * area};
+        norm_join(shares_[n].data(), s.input.channels, chunks(), (int)batch_->size, area, c, &m.mean, &m.squares);
+        return m;
     }
 
     void join_errors(int thread, int n) {
-        const Stage& s = stages_[norms_[n]];
-        const int C = s.input.channels;
+        const Stage& s = normed(n);
         const double number = (double)batch_->size * s.input.height * s.input.width;
-        for (int c = 0; c < C; c++) {
-            double error = 0, along = 0;
-            for (int k = 0; k < chunks(); k++) error += error_share(n, k)[c].mean, along += error_share(n, k)[c].squares;
+        for (int c = 0; c < s.input.channels; c++) {
+            const Share total = errors_of(n, c);
             Moments& m = moments(thread, n)[c];
-            m.error = (float)(error / number), m.along = (float)(along / number);
-            if (thread) continue;
-            gradient_[s.weight_at + c] = (float)along;
-            gradient_[s.bias_at + c] = (float)error;
+            m.error = (float)(total.mean / number), m.along = (float)(total.squares / number);
         }
     }
 
-    // Put the gradient together, look whether it is finite, and update.
-    void finish(int thread) {
-        for (int k = thread; k < (int)pieces_.size(); k += team_.size()) squares_[k] = reduce(pieces_[k]);
-        team_.barrier();
-        double loss = 0, squares = 0;
-        for (int c = 0; c < chunks(); c++) loss += losses_[c];
-        for (double s : squares_) squares += s;
-        const double norm = std::sqrt(squares);
-        const bool finite = std::isfinite(loss) && std::isfinite(norm);
-        if (!thread) loss_ = loss, norm_ = norm, updated_ = finite && rule_;
-        if (!finite || !rule_) return;
-        const float bound = rule_->clip_norm, scale = bound > 0 && norm > bound ? (float)(bound / norm) : 1.0f;
-        for (int k = thread; k < (int)pieces_.size(); k += team_.size()) change(pieces_[k], scale);
+    Share errors_of(int n, int c) {
+        Share total{0, 0};
+        for (int k = 0; k < chunks(); k++)
+            total.mean += error_share(n, k)[c].mean, total.squares += error_share(n, k)[c].squares;
+        return total;
     }
 
-    // Update a piece's numbers, by the thread in whose cache their gradient is.
-    void change(const Piece& piece, float scale) {
-        const Stage& s = stages_[piece.stage];
+    // Once all is done: the running statistics, and what the step came to.
+    void conclude() {
+        for (int n = 0; n < norms(); n++) {
+            const Stage& s = normed(n);
+            for (int c = 0; c < s.input.channels; c++) {
+                const Moment m = moment(n, c);
+                const double unbiased = m.number > 1 ? m.squares / (m.number - 1) : m.squares / m.number;
+                s.mean[c] = (float)((1.0 - s.momentum) * s.mean[c] + s.momentum * m.mean);
+                s.variance[c] = (float)((1.0 - s.momentum) * s.variance[c] + s.momentum * unbiased);
+            }
+        }
+        loss_ = loss(), norm_ = norm(), updated_ = rule_ && std::isfinite(loss_) && std::isfinite(norm_);
+    }
+
+    double loss() const {
+        double total = 0;
+        for (int c = 0; c < chunks(); c++) total += losses_[c];
+        return total;
+    }
+
+    double norm() const {
+        double total = 0;
+        for (double s : squares_) total += s;
+        return std::sqrt(total);
+    }
+
+    // Update a piece's numbers, if loss and gradient are finite.
+    void change(const Piece& piece) {
+        const double norm = this->norm();
+        if (!rule_ || !std::isfinite(norm) || !std::isfinite(loss())) return;
+        const float bound = rule_->clip_norm, scale = bound > 0 && norm > bound ? (float)(bound / norm) : 1.0f;
+        const Stage& s = lay_.stages[piece.stage];
         const int64_t wide = s.kind == LINEAR ? count(s.input) : 1;
         if (piece.bias || s.kind == LINEAR) change(s.bias_at, scale, piece.from, piece.to);
         if (!piece.bias) change(s.weight_at, scale, piece.from * wide, piece.to * wide);
     }
 
     void change(int64_t at, float scale, int64_t from, int64_t to) {
-        for (const Parameter& p : parameters_)
+        for (const Parameter& p : lay_.parameters)
             if (p.at == at) update(p, *rule_, scale, gradient_.data(), from, to);
     }
 
     // A piece of the gradient, and the sum of its squares.
     double reduce(const Piece& piece) {
-        const Stage& s = stages_[piece.stage];
+        const Stage& s = lay_.stages[piece.stage];
         const int k = piece.stage;
         float* out = gradient_.data() + (piece.bias ? s.bias_at : s.weight_at);
         int64_t from = piece.from, to = piece.to;
         double squares = 0;
+        const int used = chunks() < SLOTS ? chunks() : SLOTS;
         if (s.kind == LINEAR) {
             const int ins = (int)count(s.input), outs = s.output.channels;
             float* db = s.bias_at >= 0 ? gradient_.data() + s.bias_at : nullptr;
@@ -378,33 +379,41 @@ class Engine {
                           (int)from, (int)to, out, db);
             if (db) squares = squared(db + from, to - from);
             from *= ins, to *= ins;
+        } else if (s.tile && !piece.bias) {
+            const int64_t size = s.kernel[0] * s.kernel[1], number = (int64_t)lay_.plans[k].ins * lay_.plans[k].outs;
+            tiled(s, lay_.plans[k], [&](const auto& tiles) {
+                kernel_gradients<tiles.KERNEL>(sums_.data() + lay_.at[k], used, lay_.shared, number, from / size, to / size, out);
+            });
+        } else if (s.kind == BATCH_NORM) {
+            const int n = lay_.norm_of(k);
+            for (int64_t c = from; c < to; c++) {
+                const Share total = errors_of(n, (int)c);
+                out[c] = (float)(piece.bias ? total.mean : total.squares);
+            }
         } else if (s.kind == CONV) {
-            const float* sums = sums_.data() + at_[k] + (piece.bias ? weights(k) : 0);
-            const int used = chunks() < SLOTS ? chunks() : SLOTS;
+            const float* sums = sums_.data() + lay_.at[k] + (piece.bias ? lay_.sums(k) : 0);
             memcpy(out + from, sums + from, sizeof(float) * (to - from));
-            for (int slot = 1; slot < used; slot++) add(out + from, sums + slot * shared_ + from, to - from);
+            for (int slot = 1; slot < used; slot++) add(out + from, sums + slot * lay_.shared + from, to - from);
         }
         return squares + squared(out + from, to - from);
     }
 
-    std::vector<Stage> stages_;
-    std::vector<Parameter> parameters_;
+    const Layout lay_;
     int chunks_;
     Filling samples_;
+    Items slots_, packs_, reductions_, changes_;
     Team team_;
-    std::vector<int> norms_;
-    std::vector<ConvPlan> plans_;
     std::vector<Room> rooms_;
+    std::vector<Values> values_;
     std::vector<std::vector<float>> packed_;
     std::vector<std::vector<V>> error_, errors_, rows_;
-    std::vector<int64_t> at_;
-    int64_t shared_ = 0, widest_ = 0;
     std::vector<float> sums_, gradient_;
     std::vector<std::vector<Share>> shares_;
     std::vector<std::vector<Moments>> moments_;
-    std::vector<Piece> pieces_;
     std::vector<double> losses_, squares_;
 
+    std::vector<uint64_t> joined_;  // of every thread and normalisation: the last step whose moments it has
+    uint64_t step_ = 0;
     const Batch* batch_ = nullptr;
     const Rule* rule_ = nullptr;
     double total_ = 0, loss_ = 0, norm_ = 0;

@@ -22,6 +22,7 @@ struct Stage {
     int32_t activation;  // what comes after it, see activation.h
     float slope;         // its number, where it has one
     int32_t pooled;      // convolution: 1 where the largest of 2x2 is taken before the activation
+    int32_t tile;        // convolution: the side of the tiles that winograd.h makes it in; 0: pixel by pixel
     Map input, output;
     int32_t kernel[2], stride[2], padding[2], dilation[2];  // rows, columns; padding: before
     int32_t groups;

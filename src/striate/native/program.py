@@ -35,6 +35,7 @@ class Stage(Structure):
         ("activation", c_int32),
         ("slope", c_float),
         ("pooled", c_int32),
+        ("tile", c_int32),
         ("input", Map),
         ("output", Map),
         ("kernel", Pairs),
@@ -163,6 +164,7 @@ def _windows(stage: Any, fused: Fused) -> None:
     stage.groups = 1
     if isinstance(operation, Conv):
         stage.pooled, stage.after, stage.groups = int(fused.pooled), Pairs(*fused.inner), operation.groups
+        stage.tile = fused.tile
         stage.padding = Pairs(fused.border[0][0], fused.border[1][0])
         stage.kernel, stage.stride = _two(fused, operation.kernel_size, 1), _two(fused, operation.stride, 1)
         stage.dilation = _two(fused, operation.dilation, 1)

@@ -19,6 +19,11 @@ from striate.base.windowed import AdaptiveMeanPool, Conv, MaxPool, MeanPool
 
 FUNCTIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "scaled_tanh")  # in the order of activation.h
 KINDS = (Conv, MaxPool, MeanPool, AdaptiveMeanPool, Activation, BatchNorm, Linear, Dropout)
+POINTS = 6  # along each axis of a tile of winograd.h
+# What a tile's way to those points and back costs for a channel, in multiplications, for each size of kernel; and how
+# much has to be saved: benchmarks showed where the plain loops are as fast.
+TRANSFORM = {3: 200, 5: 150}
+GAIN = 1.4
 Sizes2 = tuple[int, int]
 
 
@@ -52,6 +57,24 @@ class Fused:
 
     def __str__(self) -> str:
         return f"{self.place:>3}  {' + '.join(self.names()):<32} {written(self.input):>12} -> {written(self.output)}"
+
+    @property
+    def tile(self) -> int:
+        """The side of the tiles in which winograd.h makes a convolution's outputs, where that is faster; else 0."""
+        conv = self.operation
+        if not isinstance(conv, Conv) or self.axes != 2 or conv.groups != 1:
+            return 0
+        kernel, stride, dilation = (
+            per_axis("option", value, 2, where="conv") for value in (conv.kernel_size, conv.stride, conv.dilation)
+        )
+        if kernel[0] != kernel[1] or kernel[0] not in TRANSFORM or stride != (1, 1) or dilation != (1, 1):
+            return 0
+        (size, _), ins, outs = kernel, self.input[0], self.output[0]
+        side = POINTS + 1 - size
+        high, wide = self.inner if self.pooled else self.output[1:]
+        plain = size**2 * ins * outs * high * wide
+        tiled = (POINTS**2 * ins * outs + TRANSFORM[size] * (ins + outs)) * -(-high // side) * -(-wide // side)
+        return side if plain > GAIN * tiled else 0
 
     def names(self) -> list[str]:
         """What it does at once: "conv", "max 2x2", "relu"."""

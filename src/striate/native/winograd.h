@@ -1,0 +1,404 @@
+// Convolution with fewer multiplications, forward and back (Winograd 1980; Lavin and Gray 2016).
+//
+// A tile of M x M outputs is made of 6 x 6 inputs d with a kernel w of K x K, M + K = 7.  Taken as polynomials, both are
+// known by their values at six points, 0, 1, -1, 2, -2 and infinity, and there the sum of K x K products is one product:
+//
+//     v = B^T d B        u = G w G^T        y = A^T [sum_c u v] A
+//
+// All of it is linear in d and in w, so the way back is the same matrices transposed:
+//
+//     e = A dy A^T       dd = B [sum_o u e] B^T        dw = G^T [sum_tiles e v] G
+//
+// Each of the three sums is 36 small matrix products, one for each pair of points: 36 multiplications for a tile where
+// the plain sum takes M^2 K^2, 144 for kernels of 3 x 3 and 100 for those of 5 x 5.
+#pragma once
+
+#include "conv.h"
+#include "numbers.h"
+
+constexpr int POINTS = 6, PLACES = POINTS * POINTS;
+constexpr int TILES = 16;   // that the way back takes at once; a multiple of PIXELS
+constexpr int GROUP = 12;   // channels whose values at the points are made before any is made outputs of
+constexpr int LOOSE = 2;    // vectors between places: as powers of two apart they would all want the same lines of a cache
+
+#define ALONG inline __attribute__((always_inline)) void operator()
+
+// B^T d, along one axis.
+struct ToValues {
+    ALONG(const V (&d)[6], V (&v)[6]) const {
+        const V two = all(2.0f), four = all(4.0f);
+        const V even = d[4] - four * d[2], odd = d[3] - four * d[1], near = d[4] - d[2], far = d[3] - d[1];
+        v[0] = near + four * (d[0] - d[2]);
+        v[1] = even + odd, v[2] = even - odd;
+        v[3] = near + two * far, v[4] = near - two * far;
+        v[5] = (d[5] - d[3]) - four * far;
+    }
+};
+
+// B v.
+struct FromValues {
+    ALONG(const V (&v)[6], V (&d)[6]) const {
+        const V two = all(2.0f), three = all(3.0f), four = all(4.0f), five = all(5.0f);
+        const V p = v[1] + v[2], q = v[1] - v[2], r = v[3] + v[4], t = v[3] - v[4], u = q + two * t;
+        d[0] = four * v[0];
+        d[4] = v[0] + p + r;
+        d[2] = -(d[4] + d[0]) - three * p;
+        d[3] = u - five * v[5];
+        d[1] = four * v[5] - (u + three * q);
+        d[5] = v[5];
+    }
+};
+
+// A^T v.
+struct ToOutputs {
+    ALONG(const V (&v)[6], V (&y)[2]) const {
+        y[0] = v[0] + (v[1] + v[2]) + (v[3] + v[4]);
+        y[1] = (v[1] - v[2]) + all(2.0f) * (v[3] - v[4]) + v[5];
+    }
+    ALONG(const V (&v)[6], V (&y)[4]) const {
+        const V p = v[1] + v[2], q = v[1] - v[2], r = v[3] + v[4], t = v[3] - v[4];
+        y[0] = v[0] + p + r, y[1] = q + all(2.0f) * t;
+        y[2] = p + all(4.0f) * r, y[3] = q + all(8.0f) * t + v[5];
+    }
+};
+
+// A y.
+struct FromOutputs {
+    ALONG(const V (&y)[2], V (&v)[6]) const {
+        const V two = all(2.0f);
+        v[0] = y[0], v[1] = y[0] + y[1], v[2] = y[0] - y[1];
+        v[3] = y[0] + two * y[1], v[4] = y[0] - two * y[1], v[5] = y[1];
+    }
+    ALONG(const V (&y)[4], V (&v)[6]) const {
+        const V even = y[0] + y[2], odd = y[1] + y[3];
+        const V near = y[0] + all(4.0f) * y[2], far = y[1] + all(4.0f) * y[3];
+        v[0] = y[0], v[1] = even + odd, v[2] = even - odd;
+        v[3] = near + all(2.0f) * far, v[4] = near - all(2.0f) * far, v[5] = y[3];
+    }
+};
+
+// G w: values at the points, as products of which B^T d and A^T want them.
+struct KernelValues {
+    ALONG(const V (&w)[3], V (&u)[6]) const { values(w[0] + w[2], w[1], w[0] + all(4.0f) * w[2], w[1], w[0], w[2], u); }
+    ALONG(const V (&w)[5], V (&u)[6]) const {
+        const V four = all(4.0f), sixteen = all(16.0f);
+        values(w[0] + w[2] + w[4], w[1] + w[3], w[0] + four * w[2] + sixteen * w[4], w[1] + four * w[3], w[0], w[4], u);
+    }
+
+   private:
+    // Of the even powers and of the odd ones at 1, then at 2, the odd ones halved.
+    INLINE void values(V even, V odd, V even2, V odd2, V first, V last, V (&u)[6]) {
+        const V sixth = all(-1 / 6.0f), part = all(1 / 24.0f);
+        u[0] = all(0.25f) * first, u[1] = sixth * (even + odd), u[2] = sixth * (even - odd);
+        u[3] = part * (even2 + all(2.0f) * odd2), u[4] = part * (even2 - all(2.0f) * odd2), u[5] = last;
+    }
+};
+
+// G^T u.
+struct KernelGradient {
+    template <int K>
+    ALONG(const V (&u)[6], V (&w)[K]) const {
+        const V sixth = all(-1 / 6.0f), part = all(1 / 24.0f);
+        const V p = sixth * (u[1] + u[2]), q = sixth * (u[1] - u[2]), r = part * (u[3] + u[4]), t = part * (u[3] - u[4]);
+        w[0] = all(0.25f) * u[0] + p + r, w[1] = q + all(2.0f) * t, w[2] = p + all(4.0f) * r;
+        if constexpr (K == 5) w[3] = q + all(8.0f) * t, w[4] = p + all(16.0f) * r;
+        w[K - 1] += u[5];
+    }
+};
+
+// Along the columns, then along the rows: what get(i, j) gives comes to put(i, j, value).
+template <int FROM, int TO, class Axis, class Get, class Put>
+INLINE void both(Axis along, Get&& get, Put&& put) {
+    V half[TO][FROM];
+    UNROLL for (int j = 0; j < FROM; j++) {
+        V in[FROM], out[TO];
+        UNROLL for (int i = 0; i < FROM; i++) in[i] = get(i, j);
+        along(in, out);
+        UNROLL for (int i = 0; i < TO; i++) half[i][j] = out[i];
+    }
+    UNROLL for (int i = 0; i < TO; i++) {
+        V out[TO];
+        along(half[i], out);
+        UNROLL for (int j = 0; j < TO; j++) put(i, j, out[j]);
+    }
+}
+
+// The kernels of LANES pairs of channels, numbers o ins + c from `first` on, as vectors; those past the end are 0.
+static void spread(const float* w, int64_t first, int64_t number, int size, V* to) {
+    const int live = number - first < LANES ? (int)(number - first) : LANES;
+    for (int k = 0; k < size; k++) to[k] = V{};
+    for (int n = 0; n < live; n++)
+        for (int k = 0; k < size; k++) ((float*)(to + k))[n] = w[(first + n) * size + k];
+}
+
+// Values of all kernels of an output channel: [place][input][output] forward, [place][output][input] back.
+template <int K>
+static void pack_values(const Stage& s, const ConvPlan& p, int o, float* forward, float* back) {
+    const int64_t all = (int64_t)p.ins * p.outs;
+    for (int c = 0; c < p.ins; c += LANES) {
+        V w[K * K];
+        spread(s.weight + (int64_t)o * p.ins * K * K, c, p.ins, K * K, w);
+        const int live = p.ins - c < LANES ? p.ins - c : LANES;
+        both<K, POINTS>(KernelValues{}, [&](int i, int j) { return w[i * K + j]; }, [&](int i, int j, V u) {
+            const int64_t at = (i * POINTS + j) * all;
+            memcpy(back + at + o * p.ins + c, &u, sizeof(float) * live);
+            for (int n = 0; n < live; n++) forward[at + (c + n) * p.outs + o] = u[n];
+        });
+    }
+}
+
+// The gradient of kernels first ... end - 1 from that of their values, the sum of `slots` that lie `over` apart.
+template <int K>
+static void kernel_gradients(const float* du, int slots, int64_t over, int64_t number, int64_t first, int64_t end, float* dw) {
+    each(first, end, [&](int64_t n, auto lanes) {
+        const auto get = [&](int i, int j) {
+            const float* at = du + (i * POINTS + j) * number + n;
+            V total = load(at, lanes);
+            for (int slot = 1; slot < slots; slot++) total += load(at + slot * over, lanes);
+            return total;
+        };
+        const int live = end - n < LANES ? (int)(end - n) : LANES;
+        both<POINTS, K>(KernelGradient{}, get, [&](int i, int j, V w) {
+            for (int lane = 0; lane < live; lane++) dw[(n + lane) * K * K + i * K + j] = w[lane];
+        });
+    });
+}
+
+// What came out, which number of a window was the largest, and its error.
+struct Made {
+    const V *dy, *y;
+    const M* which;
+};
+
+// What a thread writes on the way: values of inputs, of errors, of sums.
+struct Values {
+    std::vector<V> x, e, sums;
+
+    void fit(int ins, int outs) {
+        const auto grow = [](std::vector<V>& v, size_t size) { v.resize(v.size() > size ? v.size() : size); };
+        grow(x, (size_t)PLACES * (ins * TILES + LOOSE));
+        grow(e, (size_t)PLACES * (outs * TILES + LOOSE));
+        grow(sums, (size_t)PLACES * GROUP * PIXELS);
+    }
+};
+
+// sums[f][k][t] = sum_j u[f][j][k] v[f][j][t]
+template <int OUTS, int MANY>
+static void products(const float* u, int64_t wide, const V* v, int64_t over, int inner, V* sums) {
+    V sum[OUTS][MANY] = {};
+    for (int j = 0; j < inner; j++, u += wide, v += over) {
+        V weight[OUTS];
+        UNROLL for (int k = 0; k < OUTS; k++) weight[k] = all(u[k]);
+        UNROLL for (int t = 0; t < MANY; t++) {
+            const V value = v[t];
+            UNROLL for (int k = 0; k < OUTS; k++) sum[k][t] += weight[k] * value;
+        }
+    }
+    UNROLL for (int k = 0; k < OUTS; k++) UNROLL for (int t = 0; t < MANY; t++) sums[k * PIXELS + t] = sum[k][t];
+}
+
+// For `n` channels and up to PIXELS tiles; `place`: vectors from place to place, `over`: from channel to channel.
+static void all_products(const float* u, int wide, const V* v, int64_t place, int64_t over, int inner, int n, int tiles,
+                         V* sums) {
+    chosen<PIXELS>(tiles, [&](auto many) {
+        constexpr int most = MOST[many];
+        for (int f = 0; f < PLACES; f++)
+            for (int b = 0; b < parts(n, most); b++) {
+                const int k = begins(n, most, b), outs = begins(n, most, b + 1) - k;
+                chosen<most>(outs, [&](auto number) {
+                    products<number, many>(u + (int64_t)f * inner * wide + k, wide, v + f * place, over, inner,
+                                           sums + ((int64_t)f * GROUP + k) * PIXELS);
+                });
+            }
+    });
+}
+
+// du[f][o][c] += sum_t e[f][o][t] v[f][c][t]
+template <int OUTS, int INS>
+static void gradient_block(const V* e, const V* v, int tiles, int64_t ins, float* du) {
+    V total[OUTS][INS] = {};
+    for (int t = 0; t < tiles; t++) {
+        V error[OUTS];
+        UNROLL for (int o = 0; o < OUTS; o++) error[o] = e[o * TILES + t];
+        UNROLL for (int c = 0; c < INS; c++) {
+            const V value = v[c * TILES + t];
+            UNROLL for (int o = 0; o < OUTS; o++) total[o][c] += error[o] * value;
+        }
+    }
+    UNROLL for (int o = 0; o < OUTS; o++) {
+        float sums[4];
+        sum4(total[o][0], total[o][INS > 1 ? 1 : 0], total[o][INS > 2 ? 2 : 0], total[o][INS > 3 ? 3 : 0], sums);
+        UNROLL for (int c = 0; c < INS; c++) du[o * ins + c] += sums[c];
+    }
+}
+
+static void all_gradients(const ConvPlan& p, const V* e, const V* v, int tiles, float* du) {
+    const int64_t e_place = (int64_t)p.outs * TILES + LOOSE, v_place = (int64_t)p.ins * TILES + LOOSE;
+    for (int f = 0; f < PLACES; f++, du += (int64_t)p.outs * p.ins, e += e_place, v += v_place)
+        for (int a = 0; a < parts(p.ins, PIXELS); a++) {
+            const int c = begins(p.ins, PIXELS, a), ins = begins(p.ins, PIXELS, a + 1) - c;
+            chosen<PIXELS>(ins, [&](auto many) {
+                constexpr int most = MOST[many];
+                for (int b = 0; b < parts(p.outs, most); b++) {
+                    const int o = begins(p.outs, most, b), n = begins(p.outs, most, b + 1) - o;
+                    chosen<most>(n, [&](auto outs) {
+                        gradient_block<outs, many>(e + o * TILES, v + c * TILES, tiles, p.ins, du + (int64_t)o * p.ins + c);
+                    });
+                }
+            });
+        }
+}
+
+// What `get` of a map gives from (row, column) on; beyond its end it is 0.
+template <int SIZE, class F>
+INLINE void window_of(const V* from, int rows, int cols, int row, int column, F&& f) {
+    from += (int64_t)row * cols + column;
+    if (row + SIZE <= rows && column + SIZE <= cols) return f([&](int i, int j) { return from[i * cols + j]; });
+    f([&](int i, int j) { return row + i < rows && column + j < cols ? from[i * cols + j] : V{}; });
+}
+
+template <int SIDE>
+struct Winograd {
+    static constexpr int KERNEL = POINTS + 1 - SIDE;
+    const Stage& s;
+    const ConvPlan& p;
+    const int across = (p.wide + SIDE - 1) / SIDE, tiles = across * ((p.high + SIDE - 1) / SIDE);
+
+    int row(int tile) const { return tile / across * SIDE; }
+    int column(int tile) const { return tile % across * SIDE; }
+
+    // Values of the inputs of tiles first ... first + many - 1.
+    void inputs(const V* x, int first, int many, int step, V* to) const {
+        const int64_t place = (int64_t)p.ins * step + LOOSE;
+        for (int c = 0; c < p.ins; c++)
+            for (int t = 0; t < many; t++) {
+                V* own = to + c * step + t;
+                window_of<POINTS>(x + c * plane(s.input), s.input.rows, s.input.cols, row(first + t), column(first + t),
+                                  [&](auto get) {
+                    both<POINTS, POINTS>(ToValues{}, get, [&](int i, int j, V v) { own[(i * POINTS + j) * place] = v; });
+                });
+            }
+    }
+
+    // Values of the errors of the convolution's own outputs; adds to dL/db.
+    void errors(const Made& made, int first, int many, V* to, float* db) const {
+        const int64_t place = (int64_t)p.outs * TILES + LOOSE;
+        for (int o = 0; o < p.outs; o++) {
+            V total = {};
+            for (int t = 0; t < many; t++) {
+                V dz[SIDE][SIDE], *own = to + o * TILES + t;
+                s.pooled ? pulled_largest(made, first + t, o, dz) : pulled_all(made, first + t, o, dz);
+                UNROLL for (int k = 0; k < SIDE * SIDE; k++) total += dz[k / SIDE][k % SIDE];
+                both<SIDE, POINTS>(FromOutputs{}, [&](int i, int j) { return dz[i][j]; },
+                                   [&](int i, int j, V v) { own[(i * POINTS + j) * place] = v; });
+            }
+            if (db) db[o] += sum(total);
+        }
+    }
+
+    void pulled_all(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
+        const int high = p.high - row(tile), wide = p.wide - column(tile);
+        const V* y = made.y + place(s.output, o, row(tile)) + column(tile);
+        const V* dy = made.dy + ((int64_t)o * p.high + row(tile)) * p.wide + column(tile);
+        UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++)
+            dz[i][j] = i < high && j < wide ? pulled(dy[i * p.wide + j], y[i * s.output.cols + j], s.activation, s.slope) : V{};
+    }
+
+    void pulled_largest(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
+        UNROLL for (int i = 0; i < SIDE; i += 2) UNROLL for (int j = 0; j < SIDE; j += 2) {
+            const int r = (row(tile) + i) / 2, q = (column(tile) + j) / 2;
+            const bool inside = r < s.output.height && q < s.output.width;  // an odd last row or column is in no window
+            const int64_t at = ((int64_t)o * s.output.height + r) * s.output.width + q;
+            const V y = inside ? made.y[place(s.output, o, r) + q] : V{}, dy = inside ? made.dy[at] : V{};
+            unpooled(pulled(dy, y, s.activation, s.slope), inside ? made.which[at] : M{}, &dz[i][j], SIDE);
+        }
+    }
+
+    // A tile's outputs of a channel go where they belong.
+    template <class Keep>
+    void put(const V* sums, int tile, int o, V* y, Keep keep) const {
+        V z[SIDE][SIDE];
+        const V bias = all(s.bias ? s.bias[o] : 0.0f);
+        both<POINTS, SIDE>(ToOutputs{}, [&](int i, int j) { return sums[(i * POINTS + j) * GROUP * PIXELS]; },
+                           [&](int i, int j, V v) { z[i][j] = v + bias; });
+        s.pooled ? put_largest(z, tile, o, y, keep) : put_all(z, tile, o, y);
+    }
+
+    void put_all(const V (&z)[SIDE][SIDE], int tile, int o, V* y) const {
+        const int high = p.high - row(tile), wide = p.wide - column(tile);
+        V* to = y + place(s.output, o, row(tile)) + column(tile);
+        UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++)
+            if (i < high && j < wide) to[i * s.output.cols + j] = activated(z[i][j], s.activation, s.slope);
+    }
+
+    template <class Keep>
+    void put_largest(const V (&z)[SIDE][SIDE], int tile, int o, V* y, Keep keep) const {
+        UNROLL for (int i = 0; i < SIDE; i += 2) UNROLL for (int j = 0; j < SIDE; j += 2) {
+            const int r = (row(tile) + i) / 2, q = (column(tile) + j) / 2;
+            if (r >= s.output.height || q >= s.output.width) continue;
+            const V four[4] = {z[i][j], z[i][j + 1], z[i + 1][j], z[i + 1][j + 1]};
+            M winner;
+            y[place(s.output, o, r) + q] = activated(largest_of(four, winner), s.activation, s.slope);
+            keep(((int64_t)o * s.output.height + r) * s.output.width + q, winner);
+        }
+    }
+
+    template <class Keep>
+    void forward(const V* x, const float* u, Values& own, V* y, Keep keep) const {
+        for (int b = 0; b < parts(tiles, PIXELS); b++) {
+            const int first = begins(tiles, PIXELS, b), many = begins(tiles, PIXELS, b + 1) - first;
+            inputs(x, first, many, PIXELS, own.x.data());
+            for (int from = 0; from < p.outs; from += GROUP) {
+                const int n = from + GROUP < p.outs ? GROUP : p.outs - from;
+                all_products(u + from, p.outs, own.x.data(), (int64_t)p.ins * PIXELS + LOOSE, PIXELS, p.ins, n, many,
+                             own.sums.data());
+                for (int o = 0; o < n; o++)
+                    for (int t = 0; t < many; t++)
+                        put(own.sums.data() + o * PIXELS + t, first + t, from + o, y, keep);
+            }
+        }
+    }
+
+    // Adds to the values' gradient and to dL/db; both db and dx may be null.
+    void backward(const Made& made, const V* x, const float* u, Values& own, float* du, float* db, V* dx) const {
+        if (dx) memset(dx, 0, sizeof(V) * count(s.input));
+        for (int b = 0; b < parts(tiles, TILES); b++) {
+            const int first = begins(tiles, TILES, b), many = begins(tiles, TILES, b + 1) - first;
+            inputs(x, first, many, TILES, own.x.data());
+            errors(made, first, many, own.e.data(), db);
+            all_gradients(p, own.e.data(), own.x.data(), many, du);
+            for (int a = 0; dx && a < parts(many, PIXELS); a++) {
+                const int t = begins(many, PIXELS, a);
+                input_gradient(u, own, first, t, begins(many, PIXELS, a + 1) - t, dx);
+            }
+        }
+    }
+
+    // Of `many` tiles from number `at` of those that begin with `first`.
+    void input_gradient(const float* u, Values& own, int first, int at, int many, V* dx) const {
+        for (int from = 0; from < p.ins; from += GROUP) {
+            const int n = from + GROUP < p.ins ? GROUP : p.ins - from;
+            all_products(u + from, p.ins, own.e.data() + at, (int64_t)p.outs * TILES + LOOSE, TILES, p.outs, n, many,
+                         own.sums.data());
+            for (int c = 0; c < n; c++)
+                for (int t = 0; t < many; t++) give(own.sums.data() + c * PIXELS + t, first + at + t, from + c, dx);
+        }
+    }
+
+    // Tiles overlap in the input: each adds its part.
+    void give(const V* sums, int tile, int c, V* dx) const {
+        const int H = s.input.height, W = s.input.width, r = row(tile) - s.padding[0], q = column(tile) - s.padding[1];
+        V* to = dx + ((int64_t)c * H + r) * W + q;
+        const auto get = [&](int i, int j) { return sums[(i * POINTS + j) * GROUP * PIXELS]; };
+        if (r >= 0 && q >= 0 && r + POINTS <= H && q + POINTS <= W)
+            return both<POINTS, POINTS>(FromValues{}, get, [&](int i, int j, V d) { to[i * W + j] += d; });
+        both<POINTS, POINTS>(FromValues{}, get, [&](int i, int j, V d) {
+            if (r + i >= 0 && r + i < H && q + j >= 0 && q + j < W) to[i * W + j] += d;
+        });
+    }
+};
+
+template <class F>
+INLINE void tiled(const Stage& s, const ConvPlan& p, F&& f) {
+    s.kernel[0] == 3 ? f(Winograd<4>{s, p}) : f(Winograd<2>{s, p});
+}
