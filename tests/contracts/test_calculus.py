@@ -74,6 +74,7 @@ NO_FORWARD = {  # public functions that are not forwards
         "unwhiten": "the way out of the data",
         "colour_noise": "augmentation",
     },
+    "winograd": {"transforms": "fixed numbers"},
     "windows": {"windows": "its adjoint is fold", "fold": "its adjoint is windows", "spread": "its adjoint is a slice"},
 }
 SHAPE_RULES = {  # file -> the kinds of the network description that it computes
@@ -107,6 +108,7 @@ NO_SHAPE_RULE = {  # operations that the network description does not hold
     "whitening": "preprocessing",
     "padding": "part of conv",
     "windows": "part of conv",
+    "winograd": "conv in another way",
     "pool_windows": "part of the poolings",
     "rbf": "a layer of LeNet-5's own",
     "unpool": "for looking back, not for networks",

@@ -4,6 +4,7 @@ import math
 import os
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -14,9 +15,11 @@ from torch.testing import assert_close
 
 from striate.base.errors import ConfigError
 from striate.base.random import StepRandomness, step_randomness
+from striate.base.windowed import Conv
 from striate.layers.dropout import number_layers
 from striate.models.described import described
 from striate.models.notation import parse
+from striate.native import stages
 from striate.native.engine import Engine, Goal, Memory
 from striate.native.forward import Forward
 from striate.native.library import absence, library
@@ -226,6 +229,18 @@ def test_no_bit_depends_on_the_number_of_threads(count):
     assert all(torch.equal(first, bits(threads, count)) for threads in (2, 3, 5, 8))
 
 
+def test_threads_that_are_late_are_not_waited_for_and_change_no_bit():
+    """Sixteen threads on fewer processors: most come to a step when others have done it, or the next one."""
+    network, _, tensors = made(*NETWORKS["batch norm"])
+    x, y = samples(network, 70)
+    alone, many = (engine(network, tensors, largest=100, threads=threads) for threads in (1, 16))
+    alone.step(x, y, Goal(), None, NOW)
+    expected = {name: gradient.clone() for name, gradient in alone.gradients().items()}
+    for _ in range(200):
+        many.step(x, y, Goal(), None, NOW)
+        assert all(torch.equal(gradient, expected[name]) for name, gradient in many.gradients().items())
+
+
 @pytest.mark.parametrize(
     ("make", "rule", "options"),
     [
@@ -355,3 +370,26 @@ def test_any_network_that_fits_has_the_gradients_of_float64(layers, size, count)
     except ConfigError:
         return  # it does not fit
     compare(text, size, count, threads=2, to=max(2e-5, 10 * of_torch(text, size, count)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.tuples(st.integers(1, 18), st.integers(1, 18), st.integers(1, 5)),
+    kernels=st.tuples(st.sampled_from([3, 5]), st.sampled_from([3, 5])),
+    pads=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    afters=st.tuples(AFTER, AFTER),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    count=st.integers(2, 20),
+)
+def test_any_convolution_in_tiles_has_the_gradients_of_float64(channels, kernels, pads, afters, size, count):
+    first, second, ins = channels
+    shape = (ins, *size)
+    convs = zip((first, second), kernels, pads, afters, strict=True)
+    text = ", ".join([*(f"conv {o} {k}x{k} pad {p}{after}" for o, k, p, after in convs), "flatten", "linear 5"])
+    with patch.object(stages, "GAIN", 0.0):  # in tiles, whether it is faster or not
+        try:
+            found = fuse(parse(text, shape))
+        except ConfigError:
+            return  # it does not fit
+        assert [stage.tile for stage in found if isinstance(stage.operation, Conv)] == [7 - k for k in kernels]
+        compare(text, shape, count, threads=2, to=max(2e-5, 10 * of_torch(text, shape, count)))

@@ -35,6 +35,8 @@ def test_lenet_has_the_figures_that_everybody_can_count():
     assert [row.macs for row in plan.rows] == [117600, 240000, 48000, 10080, 840]
     samples = USUAL_LANES * 4  # bytes of a number of a chunk
     assert [row.chunk_bytes // samples for row in plan.rows] == [3 * 1176, 3 * 400, 2 * 120, 2 * 84, 2 * 10]
+    assert [row.tile for row in plan.rows] == [0, 2, 0, 0, 0]  # the first has one channel: nothing to save
+    assert plan.rows[1].files == ("conv.py", "winograd.py", "max_pool.py", "activations.py")
     assert plan.chunk_bytes == samples * (1024 + 3528 + 1200 + 240 + 168 + 20)
     assert "61,706  416,520" in str(plan)
 
@@ -58,7 +60,7 @@ def test_parameters_and_macs_are_those_that_the_analysis_sees(name):
 def test_without_batch_normalisation_a_chunk_goes_all_the_way_and_back():
     order = of(LENET, (1, 32, 32)).order
     assert [what for what, _ in order] == (
-        "pack fill forward loss backward meet reduce meet check update".split()  # the order of engine.cpp
+        "pack meet fill forward loss backward meet reduce meet check update".split()  # the order of engine.cpp
     )
     assert dict(order)["backward"] == "11, 9, 7, 3, 0"
 

@@ -53,3 +53,24 @@ def test_what_the_engine_lacks_is_named_by_its_place(network, said):
         fuse(network)
     assert said in str(told.value)
     assert "the torch engine runs every network" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "side"),
+    [
+        ("conv 64 3x3 same", (64, 32, 32), 4),
+        ("conv 16 5x5, maxpool 2", (6, 14, 14), 2),
+        ("conv 6 5x5", (1, 32, 32), 0),  # the way to the points costs more than it saves
+        ("conv 64 3x3", (64, 3, 3), 0),  # one output of a tile of sixteen
+        ("conv 64 3x3 stride 2", (64, 32, 32), 0),
+        ("conv 64 3x3 dilation 2", (64, 32, 32), 0),
+        ("conv 64 3x3 groups 2", (64, 32, 32), 0),
+        ("conv 64 3x5", (64, 32, 32), 0),
+        ("conv 64 7x7", (64, 32, 32), 0),
+        ("conv 64 3", (64, 32), 0),
+        ("linear 64", (64,), 0),
+    ],
+)
+def test_outputs_are_made_in_tiles_where_that_saves_multiplications(text, shape, side):
+    (stage,) = fuse(parse(text, shape))
+    assert stage.tile == side

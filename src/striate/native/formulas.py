@@ -47,6 +47,7 @@ def formula(stage: Fused) -> str:
 def files(stage: Fused) -> tuple[str, ...]:
     """Where the calculus has it: files of `striate/calculus`."""
     names = [FILES[type(stage.operation)]] if type(stage.operation) in FILES else []
+    names += ["winograd"] if stage.tile else []
     names += ["max_pool"] if stage.pooled else []
     names += ["activations"] if stage.activation.name != "linear" or not names else []
     return tuple(f"{name}.py" for name in names)

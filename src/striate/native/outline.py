@@ -14,13 +14,18 @@ from striate.base.windowed import Conv, MaxPool
 from striate.native.formulas import files, formula, taps
 from striate.native.library import Library, absence
 from striate.native.program import program
-from striate.native.stages import Fused, fuse, refused
+from striate.native.stages import POINTS, Fused, fuse, refused
 
 NUMBER = 4  # bytes
 USUAL_LANES = 8  # where there is no library: those of AVX2
 L2 = "an L2 cache usually holds 512 KiB to 2 MiB"
 WIDTH = 120  # characters of a line
-HEADS = ("stage", "operations", "input -> output", "border", "parameters", "MACs", "KiB")
+HEADS = ("stage", "operations", "input -> output", "border", "tiles", "parameters", "MACs", "KiB")
+TILED = wrap(
+    f"tiles: outputs are made in tiles of this side, by way of the values at {POINTS} x {POINTS} points (Winograd), "
+    f"with {POINTS**2} multiplications for a tile and a pair of channels",
+    WIDTH,
+)
 SYMBOLS = (
     "y: what a stage makes; x: what it reads; w, b: what is learnt; t: a place in a window; m, v: mean and variance of "
     "the batch; u: a number drawn. Formulas and their derivatives: striate/calculus."
@@ -37,6 +42,7 @@ class Row:
         input: (C, H, W) of what it reads.
         output: (C, H, W) of what it makes.
         border: rows, columns of zeros (before, after) around what it reads.
+        tile: side of the tiles in which it makes its outputs, with fewer multiplications than `macs`; 0: one by one.
         parameters: numbers that are learnt.
         macs: multiply-accumulates of one sample forward, without bias.
         chunk_bytes: activations, errors and winners that it writes for one chunk.
@@ -49,6 +55,7 @@ class Row:
     input: tuple[int, ...]
     output: tuple[int, ...]
     border: tuple[Pair, Pair]
+    tile: int
     parameters: int
     macs: int
     chunk_bytes: int
@@ -107,12 +114,13 @@ class Outline:
 
     def _total(self) -> tuple[str, ...]:
         parameters, macs = (sum(getattr(row, name) for row in self.rows) for name in ("parameters", "macs"))
-        return "", "in all, with the input", "", "", f"{parameters:,}", f"{macs:,}", _kib(self.chunk_bytes)
+        return "", "in all, with the input", "", "", "", f"{parameters:,}", f"{macs:,}", _kib(self.chunk_bytes)
 
     def _memory(self) -> list[str]:
         kept = any("batch_norm" in row.operations for row in self.rows)
         whose = "every chunk of a batch has its own" if kept else "a thread has it once"
-        return wrap(f"KiB: activations, errors and winners of a chunk; {whose}; {L2}", WIDTH)
+        told = wrap(f"KiB: activations, errors and winners of a chunk; {whose}; {L2}", WIDTH)
+        return told + (TILED if any(row.tile for row in self.rows) else [])
 
 
 def outline(network: Network, found: Library | None) -> Outline:
@@ -149,6 +157,7 @@ def _row(stage: Fused, parameters: int, size: int) -> Row:
         input=stage.input,
         output=stage.output,
         border=stage.border,
+        tile=stage.tile,
         parameters=parameters,
         macs=_macs(stage),
         chunk_bytes=size,
@@ -178,7 +187,8 @@ def _numbers(stage: Fused, laid: Any) -> int:
 def _order(stages: Sequence[Fused]) -> Iterator[tuple[str, str]]:
     """What a step does, as `Engine::train` and `Engine::finish` of engine.cpp do it."""
     norms = [n for n, stage in enumerate(stages) if isinstance(stage.operation, BatchNorm)]
-    yield "pack", "the convolutions' weights, in the order in which they are read"
+    yield "pack", "the convolutions' weights, in the order in which they are read; of tiles, their values at the points"
+    yield "meet", "all weights are laid out; at a meeting nobody waits for a thread, only for work that one has begun"
     yield "fill", "a chunk, its samples side by side; from here on a thread takes its chunks all the way"
     for number, (first, end) in enumerate(pairwise([0, *norms, len(stages)])):
         yield from _pass("forward", stages[first:end])
@@ -205,7 +215,8 @@ def _pass(way: str, stages: Sequence[Fused]) -> Iterator[tuple[str, str]]:
 def _cells(row: Row) -> tuple[str, ...]:
     maps = f"{written(row.input)} -> {written(row.output)}"
     counts = (f"{n:,}" if n else "-" for n in (row.parameters, row.macs))
-    return row.stage, " + ".join(row.operations), maps, _border(row.border), *counts, _kib(row.chunk_bytes)
+    tile = f"{row.tile}x{row.tile}" if row.tile else "-"
+    return row.stage, " + ".join(row.operations), maps, _border(row.border), tile, *counts, _kib(row.chunk_bytes)
 
 
 def _border(border: tuple[Pair, Pair]) -> str:
@@ -223,7 +234,7 @@ def _kib(size: int) -> str:
     return f"{size / 1024:,.1f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (3, 4, 5, 6)) -> list[str]:
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (3, 4, 5, 6, 7)) -> list[str]:
     """Columns of texts; those by number in `right` are set to the right."""
     widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
     return [

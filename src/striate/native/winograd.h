@@ -1,4 +1,4 @@
-// Convolution with fewer multiplications, forward and back (Winograd 1980; Lavin and Gray 2016).
+// Convolution with fewer multiplications, forward and back; calculus/winograd.py has the matrices and where they are from.
 //
 // A tile of M x M outputs is made of 6 x 6 inputs d with a kernel w of K x K, M + K = 7.  Taken as polynomials, both are
 // known by their values at six points, 0, 1, -1, 2, -2 and infinity, and there the sum of K x K products is one product:
