@@ -97,12 +97,26 @@ def left_to_torch(parameters: Iterable[Shape]) -> str:
 
 
 def followed(plan: Plan, processes: Processes) -> Plan:
-    """The plan of a run that goes on, as this machine and these processes can follow it."""
+    """The plan of a run that goes on, as this machine and these processes can follow it.
+
+    Args:
+        plan: what `striate.training.plan.resumed` gave.
+        processes: that train together.
+    """
     if plan.engine == "torch":
         return plan
-    lacking = absence() if plan.engine == "native" and library() is None else ""
-    why = f"{processes.world} processes" if processes.world > 1 else lacking
-    return replace(plan, engine="torch", reason=f"the run began on the {plan.engine} engine; {why}") if why else plan
+    if why := _hindrance(plan, processes):
+        return replace(plan, engine="torch", reason=f"the run began on the {plan.engine} engine; {why}")
+    return replace(plan, reason=f"as the run began; {library()}") if plan.engine == "native" else plan
+
+
+def _hindrance(plan: Plan, processes: Processes) -> str:
+    """What keeps another engine than torch from going on; "" where nothing does."""
+    if processes.world > 1:
+        return f"{processes.world} processes"
+    if plan.device != "cpu":
+        return f"the device {plan.device}"
+    return absence() if plan.engine == "native" and library() is None else ""
 
 
 def described(built: Network) -> Description:
