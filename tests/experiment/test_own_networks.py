@@ -15,6 +15,7 @@ from striate.experiment.recipe_file import read_recipe
 from striate.experiment.train import go_on, resume, start, train
 from striate.experiment.wiring import macs_of
 from striate.models.syntax import NotationError
+from striate.native.library import absence, library
 from striate.training.checkpoint import newest
 
 TEXT = "conv 4 5x5 stride 2, bn, relu, maxpool 4, dropout 0.2, flatten, linear 3"
@@ -247,7 +248,15 @@ def test_infinities_that_a_network_is_made_with_are_no_fault(recipe, tmp_path):
     ("changes", "fix"),
     [
         ({"batch_size": 16, "update": {"accumulate": 16}}, "lower update.accumulate"),
-        ({"batch_size": 43}, "take another batch_size: 87 samples leave 1 for the last batch"),
+        *(
+            pytest.param(
+                {"batch_size": 43, "execution": {"engine": engine}},
+                "take another batch_size: 87 samples leave 1 for the last batch",
+                id=engine,
+                marks=pytest.mark.skipif(engine == "native" and library() is None, reason=absence()),
+            )
+            for engine in ("torch", "calculus", "native")
+        ),
     ],
 )
 def test_a_single_sample_before_batch_normalisation_is_refused_with_the_way_out(recipe, tmp_path, changes, fix):
