@@ -203,6 +203,20 @@ def test_a_network_from_a_file_is_left_to_torch_for_what_it_is(asked, engine, tm
         told(wanted, tmp_path / "run")
 
 
+@pytest.mark.parametrize("engine", ["native", "calculus"])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"model": "lenet5-1998", "regularise": {}}, "a loss or heads of its own in lenet5-1998"),
+        ({"loss": {"focal_gamma": 2.0}}, "loss.focal_gamma = 2.0"),
+        ({"transfer": {"freeze": ["features.0"]}}, "transfer.freeze"),
+    ],
+)
+def test_what_torch_alone_does_is_refused_by_both_the_other_engines(asked, change, why, engine, tmp_path):
+    with pytest.raises(ConfigError, match=f"{engine} with {why}"):
+        told({**asked, "loss": {}, **change, "execution": {"engine": engine}}, tmp_path / "run")
+
+
 def test_memory_is_taken_for_the_samples_that_there_are(asked, tmp_path, monkeypatch):
     sizes = []
 
