@@ -128,13 +128,19 @@ def first(samples: Samples, count: int) -> Split:
     return Split(Held(images), torch.from_numpy(labels), samples.names[:count])
 
 
-def measure(rivals: list[Peer], asked: argparse.Namespace, batch_size: int) -> None:
-    """Make all contestants anew, let them run and print the table."""
+def race(
+    rivals: list[Peer], yardstick: Entry, asked: argparse.Namespace, batch_size: int
+) -> tuple[list[Record], list[float], Record]:
+    """Make all contestants anew and let them run: their turns, their accuracies, and the yardstick's turns."""
     entries = [entry(peer, asked.data, asked.pictures, batch_size) for peer in (*OURS, *rivals)]
-    with seated([*entries, peak()]) as seats:
-        records = compete(seats, asked.rounds)
-        accuracies = [seat.verdict() for seat in seats[: len(entries)]]
-    *contestants, products = records
+    with seated([*entries, yardstick]) as seats:
+        *contestants, measured = compete(seats, asked.rounds)
+        return contestants, [seat.verdict() for seat in seats[: len(entries)]], measured
+
+
+def measure(rivals: list[Peer], asked: argparse.Namespace, batch_size: int) -> None:
+    """Let all run and print the table."""
+    contestants, accuracies, products = race(rivals, peak(), asked, batch_size)
     reached = Peak.of(products)
     base = next(record for record in contestants if record.name == EXAMPLE[0].name)
     print(f"\nbatch size {batch_size}, {asked.pictures:,} pictures an epoch, rounds: {asked.rounds}")
@@ -162,21 +168,26 @@ def installed(rivals: tuple[Peer, ...]) -> list[Peer]:
     return [peer for peer in rivals if not peer.lacking()]
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of MNIST's IDX files")
-    parser.add_argument("--peers", choices=["example", "all"], default="example")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=60_000, help="how many to train on")
-    return parser.parse_args()
+def parser(text: str | None, *, rounds: int, pictures: int) -> argparse.ArgumentParser:
+    """The command line of an epoch a turn, with these defaults."""
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("data", type=Path, help="folder of MNIST's IDX files")
+    made.add_argument("--peers", choices=["example", "all"], default="example")
+    made.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 256])
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--pictures", type=int, default=pictures, help="how many to train on")
+    return made
+
+
+def rivals_of(asked: argparse.Namespace) -> list[Peer]:
+    """The peers that are asked for and can run here."""
+    return installed(EXAMPLE + (MORE if asked.peers == "all" else ()))
 
 
 def main() -> None:
-    asked = arguments()
+    asked = parser(__doc__, rounds=3, pictures=60_000).parse_args()
     print(heading(LIBRARIES), flush=True)
-    rivals = installed(EXAMPLE + (MORE if asked.peers == "all" else ()))
+    rivals = rivals_of(asked)
     for batch_size in asked.batch_sizes:
         measure(rivals, asked, batch_size)
 

@@ -15,7 +15,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from contestants import Contestant, Entry, Record, compete, seated
 from fma import fma
 from machine import heading
 from ours import trainer
-from peers import EXAMPLE, LR, MOMENTUM, MORE, Peer
+from peers import LR, MOMENTUM, Peer
 from striate.experiment.native_steps import NativeSteps, described, native_plan
 from striate.experiment.network import Network, network_of
 from striate.experiment.recipe import Recipe, parse_recipe
@@ -171,11 +170,7 @@ def sweep(rounds: int) -> None:
 
 def lenet5(rivals: list[Peer], asked: argparse.Namespace, batch_size: int) -> None:
     """LeNet-5 by all, an epoch a turn."""
-    peers = [*lenet5_mnist.OURS, *rivals]
-    entries = [lenet5_mnist.entry(peer, asked.data, asked.pictures, batch_size) for peer in peers]
-    with seated([*entries, fma()]) as seats:
-        *contestants, products = compete(seats, asked.rounds)
-        accuracies = [seat.verdict() for seat in seats[: len(entries)]]
+    contestants, accuracies, products = lenet5_mnist.race(rivals, fma(), asked, batch_size)
     best = max(products.values)
     base = contestants[0]
     print(f"\nLeNet-5, batch size {batch_size}, {asked.pictures:,} pictures an epoch, rounds: {asked.rounds}")
@@ -198,24 +193,14 @@ def row(record: Record, base: Record, pictures: int, best: float) -> str:
     )
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of MNIST's IDX files")
-    parser.add_argument("--peers", choices=["example", "all"], default="example")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=12_000, help="how many to train on")
-    parser.add_argument("--only", choices=["lenet5", "sweep"], help="one half; left out: both")
-    return parser.parse_args()
-
-
 def main() -> None:
-    asked = arguments()
+    parser = lenet5_mnist.parser(__doc__, rounds=5, pictures=12_000)
+    parser.add_argument("--only", choices=["lenet5", "sweep"], help="one half; left out: both")
+    asked = parser.parse_args()
     print(heading(lenet5_mnist.LIBRARIES), flush=True)
     print(library(), flush=True)
     if asked.only != "sweep":
-        rivals = lenet5_mnist.installed(EXAMPLE + (MORE if asked.peers == "all" else ()))
+        rivals = lenet5_mnist.rivals_of(asked)
         for batch_size in asked.batch_sizes:
             lenet5(rivals, asked, batch_size)
     if asked.only != "lenet5":

@@ -151,6 +151,22 @@ def test_the_native_engines_plan_is_told_when_asked_for(striate, name):
     assert "native" not in striate("inspect", "lenet5")[1]
 
 
+def test_the_plan_of_a_network_that_no_memory_holds_is_told(striate):
+    text = "linear 100000, relu, linear 10000000, relu, linear 10"  # 4 TB of weights
+    code, out, err = striate("inspect", text, "--input", "100000", "--native", "--json")
+    assert code == 0, err
+    assert json.loads(out)["native"]["rows"][1]["parameters"] == 10_000_000 * 100_001
+
+
+def test_a_network_that_would_have_to_be_run_and_is_too_large_says_the_way_out(striate, monkeypatch):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("striate.cli.subject.described_in_a_row", exhausted)
+    code, _, err = striate("inspect", "lenet5", "--native")
+    assert (code, "leave --native out" in err) == (6, True)
+
+
 @pytest.mark.parametrize("name", ["net.py:Net", "run"])
 def test_own_networks_and_trained_ones_have_a_plan_too(striate, tmp_path, run, name):
     (tmp_path / "net.py").write_text(NUMBERS.replace("BUILT", "").replace("RUN", ""))

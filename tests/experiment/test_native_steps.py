@@ -1,5 +1,7 @@
 """The native engine in a run: when it is taken, and that its runs are those of torch but for rounding."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.faults.runs import alike, rows, same, train
@@ -7,11 +9,16 @@ from tests.native.conftest import RUNNABLE
 
 from striate.base.errors import ConfigError
 from striate.experiment import native_steps
-from striate.experiment.events import Started
+from striate.experiment.events import EpochEnded, Started
+from striate.experiment.native_steps import followed
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
+from striate.experiment.verify import verify
 from striate.native.engine import Engine
 from striate.native.library import VARIABLE, absence, library
+from striate.training.checkpoint import newest
+from striate.training.plan import Asked, by_engine, machine
+from striate.training.processes import ALONE
 
 pytestmark = pytest.mark.skipif(library() is None, reason=absence())
 
@@ -196,6 +203,20 @@ def test_a_network_from_a_file_is_left_to_torch_for_what_it_is(asked, engine, tm
         told(wanted, tmp_path / "run")
 
 
+@pytest.mark.parametrize("engine", ["native", "calculus"])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"model": "lenet5-1998", "regularise": {}}, "a loss or heads of its own in lenet5-1998"),
+        ({"loss": {"focal_gamma": 2.0}}, "loss.focal_gamma = 2.0"),
+        ({"transfer": {"freeze": ["features.0"]}}, "transfer.freeze"),
+    ],
+)
+def test_what_torch_alone_does_is_refused_by_both_the_other_engines(asked, change, why, engine, tmp_path):
+    with pytest.raises(ConfigError, match=f"{engine} with {why}"):
+        told({**asked, "loss": {}, **change, "execution": {"engine": engine}}, tmp_path / "run")
+
+
 def test_memory_is_taken_for_the_samples_that_there_are(asked, tmp_path, monkeypatch):
     sizes = []
 
@@ -216,11 +237,48 @@ def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tm
         told(wanted, tmp_path / "run")
 
 
-def test_without_the_library_a_run_goes_on_with_torch_and_says_so(asked, tmp_path, monkeypatch):
-    stopped(asked, tmp_path / "run")
+def test_without_the_library_a_run_goes_on_with_torch_and_says_so_until_it_is_there_again(asked, tmp_path, monkeypatch):
+    stopped({**asked, "execution": {"engine": "native"}}, tmp_path / "run")
     monkeypatch.setenv(VARIABLE, "off")
-    events = go_on(tmp_path / "run")
+    for _ in range(2):  # stopped a second time, too
+        assert "torch engine" in (headline := gone_on(tmp_path / "run"))
+        assert "(the run began on the native engine; STRIATE_NATIVE=off)" in headline
+    monkeypatch.delenv(VARIABLE)
+    assert "native engine" in (headline := gone_on(tmp_path / "run"))
+    assert f"(as the run began; {library()})" in headline
+
+
+def test_a_run_that_ended_on_torch_is_verified_by_the_engine_of_its_beginning(asked, tmp_path, monkeypatch):
+    events = start(parse_recipe(asked), run=tmp_path / "run")
+    next(event for event in events if isinstance(event, EpochEnded))
+    next(events)
+    events.close()
+    monkeypatch.setenv(VARIABLE, "off")
+    train(go_on(tmp_path / "run"))
+    monkeypatch.delenv(VARIABLE)
+    assert list(verify(tmp_path / "run"))[-1].epochs == 1
+
+
+def gone_on(path):
+    """Go on for some steps; what is said at first."""
+    events = go_on(path)
     headline = next(event for event in events if isinstance(event, Started)).headline
-    assert "torch engine" in headline
-    assert "STRIATE_NATIVE=off" in headline
-    train(events)
+    for _ in range(2):
+        next(events)
+    events.close()
+    return headline
+
+
+@pytest.mark.skipif("avx2" not in RUNNABLE, reason="one instruction set alone")
+def test_the_plan_names_the_instruction_set_that_goes_on(asked, tmp_path, monkeypatch):
+    stopped({**asked, "execution": {"engine": "native"}}, tmp_path / "run")
+    monkeypatch.setenv(VARIABLE, "portable")
+    assert f"(as the run began; {library()})" in gone_on(tmp_path / "run")
+    assert newest(tmp_path / "run" / "checkpoints")[0].record["plan"]["reason"] == f"as the run began; {library()}"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_on_another_device_torch_goes_on(device):
+    plan = replace(by_engine("native", machine(Asked(device="cpu")), "as asked"), device=device)
+    assert followed(plan, ALONE).engine == {"cpu": "native", "cuda": "torch"}[device]
+    assert ("the device cuda" in followed(plan, ALONE).reason) == (device == "cuda")

@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 import striate
 from striate.base.errors import ConfigError, ModelFileError
@@ -11,13 +13,16 @@ from striate.experiment.events import EpochEnded, Finished, Stepped
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.recipe_file import read_recipe
 from striate.experiment.train import go_on, resume, start, train
+from striate.experiment.wiring import macs_of
 from striate.models.syntax import NotationError
+from striate.native.library import absence, library
 from striate.training.checkpoint import newest
 
 TEXT = "conv 4 5x5 stride 2, bn, relu, maxpool 4, dropout 0.2, flatten, linear 3"
 FILE = """
     import torch
     from torch import nn
+    from torch.nn.utils.parametrizations import weight_norm
 
     class Net(nn.Module):
         def __init__(self, num_classes, image_size):
@@ -33,6 +38,9 @@ FILE = """
         def __init__(self, num_classes, image_size):
             super().__init__(num_classes, image_size)
             self.register_buffer("mask", torch.full((4, 4), float("-inf")).triu(1))
+
+    def normed():
+        return nn.Sequential(nn.Flatten(), weight_norm(nn.Linear(32 * 32, 3)))
 
     ready = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 5))
 """
@@ -153,6 +161,13 @@ def test_a_file_is_trained_packed_and_loaded_by_whoever_names_it(recipe, own):
     assert str(own.parent) not in card + (outcome.path / "model" / "config.json").read_text()
 
 
+@pytest.mark.usefixtures("own")
+def test_a_network_whose_weights_are_computed_is_trained(recipe):
+    outcome = train(of(recipe, "net.py:normed", epochs=1))
+    assert "model.network.1.parametrizations.weight.original1" in weights(outcome.path)
+    assert macs_of(weight_norm(nn.Conv2d(2, 4, 3)), torch.ones(1, 2, 5, 5)) == 4 * 9 * 2 * 9
+
+
 def test_editing_the_file_while_it_trains_changes_nothing(recipe, own):
     events = start(of(recipe, "net.py:Net"), run=own.parent / "run")
     for event in events:
@@ -233,7 +248,15 @@ def test_infinities_that_a_network_is_made_with_are_no_fault(recipe, tmp_path):
     ("changes", "fix"),
     [
         ({"batch_size": 16, "update": {"accumulate": 16}}, "lower update.accumulate"),
-        ({"batch_size": 43}, "take another batch_size: 87 samples leave 1 for the last batch"),
+        *(
+            pytest.param(
+                {"batch_size": 43, "execution": {"engine": engine}},
+                "take another batch_size: 87 samples leave 1 for the last batch",
+                id=engine,
+                marks=pytest.mark.skipif(engine == "native" and library() is None, reason=absence()),
+            )
+            for engine in ("torch", "calculus", "native")
+        ),
     ],
 )
 def test_a_single_sample_before_batch_normalisation_is_refused_with_the_way_out(recipe, tmp_path, changes, fix):

@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import signal
+from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
@@ -111,6 +112,18 @@ def test_stopped_again_and_again_it_still_arrives(recipe, unbroken, tmp_path):
             stop_after(go_on(run), 2)
     train(go_on(run))
     assert_same_run(unbroken, run)
+
+
+def test_after_steps_in_another_precision_the_scale_of_the_loss_begins_anew(recipe, tmp_path, monkeypatch):
+    run = tmp_path / "run"  # as one that began on a GPU in float16, went on without it, and is back
+    with pytest.raises(Stopped):
+        stop_after(start(recipe, run=run), 2)
+
+    def in_float16(plan, processes):
+        return replace(plan, engine="torch", precision="float16")
+
+    monkeypatch.setattr("striate.experiment.train.followed", in_float16)
+    assert "float16" in next(go_on(run)).headline
 
 
 def _child(recipe, run):

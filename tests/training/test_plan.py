@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from striate.base.errors import ConfigError, ModelFileError
 from striate.training import plan as planning
-from striate.training.plan import Asked, Plan, decide, machine, resumed
+from striate.training.plan import Asked, Plan, by_engine, decide, machine, resumed
 from striate.training.trials import Work, try_forms
 
 SHORT, LONG = 1000, 10**9  # samples of a training that is too short to try forms, and of one that is not
@@ -197,7 +197,10 @@ def test_a_run_that_goes_on_keeps_its_plan_and_sets_its_threads(tmp_path):
     told = decided(tmp_path, work(), precision="bfloat16", threads=2).as_dict()
     torch.set_num_threads(1)
     try:
-        assert resumed(told, Asked()) == Plan.from_dict(told)
+        began, plan = Plan.from_dict(told), resumed(told, Asked())
+        assert replace(plan, reason=began.reason, began=None) == began
+        assert plan.reason == f"as the run began: {began.reason}"
+        assert resumed(plan.as_dict(), Asked()) == plan
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -209,8 +212,24 @@ def test_a_run_that_began_on_a_gpu_goes_on_without_it_and_says_so(tmp_path):
     plan = resumed(told, Asked())
     assert (plan.device, plan.precision) == ("cpu", "float32")
     assert "began on cuda" in str(plan)
+    assert resumed(plan.as_dict(), Asked()) == plan  # stopped a second time
     with pytest.raises(ConfigError, match="cuda on a machine without it"):
         resumed(told, Asked(device="cuda"))
+
+
+def test_back_on_its_gpu_a_run_is_what_it_was(tmp_path, monkeypatch):
+    told = decided(tmp_path, work(), precision="bfloat16").as_dict() | {"device": "cuda"}
+    without = resumed(told, Asked(device="cpu")).as_dict()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    plan = resumed(without, Asked())
+    assert (plan.device, plan.precision, plan.reason) == ("cuda", "bfloat16", f"as the run began: {told['reason']}")
+
+
+def test_a_run_of_an_engine_for_cpus_stays_on_the_cpu_where_there_is_a_gpu(tmp_path, monkeypatch):
+    told = by_engine("native", machine(Asked(device="cpu")), "as asked").as_dict()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resumed(told, Asked()).device == "cpu"
+    assert resumed(told, Asked(device="cuda")).device == "cuda"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")

@@ -47,7 +47,7 @@ def inspect(
 ) -> None:
     """Say what a network is before it is trained: shapes, parameters, MACs, memory, receptive field.
 
-    No data is needed and no number is computed; --native builds the network and runs it once.
+    No data is needed and no number is computed; --native runs once what is no nn.Sequential and no text.
 
     \b
     Examples:

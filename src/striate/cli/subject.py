@@ -4,7 +4,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from striate.analysis.inspect import inspect
 from striate.analysis.misfit import MisfitError
 from striate.analysis.summary import Summary
 from striate.analysis.table import WIDTH
-from striate.base.errors import ConfigError
+from striate.base.errors import ConfigError, ResourceError
 from striate.base.marks import shown
+from striate.base.memory import is_out_of_memory
 from striate.base.network import Network
 from striate.base.operations import Shape, written
 from striate.data.sample_input import SampleInput
@@ -72,13 +73,23 @@ class Subject:
             return self._inspected(self.build(), batch_size)
 
     def in_a_row(self) -> Network:
-        """Its description, where its layers follow one another; it is built with numbers, and run to see that.
+        """Its description, where its layers follow one another; what is no nn.Sequential is run, with weights, to see.
 
         Raises:
             ConfigError: it is no such network, or has a layer that has no description.
+            ResourceError: it has to be run, and is too large for that.
         """
+        model = None
         with self.around():
-            return described_in_a_row(self.build(), self.shape)
+            with suppress(ConfigError), torch.device("meta"):  # a large one needs no memory; a file's may need numbers
+                model = self.build()
+            try:
+                return described_in_a_row(model if type(model) is nn.Sequential else self.build(), self.shape)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+        must, fix = "run once, with its weights, to see its layers", "leave --native out, or let it be an nn.Sequential"
+        raise ResourceError("inspect --native", "the network", must, got="out of memory", fix=fix)
 
     def _inspected(self, model: nn.Module, batch_size: int) -> Summary:
         try:

@@ -10,7 +10,10 @@ from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.wiring import Wired
 
 SHOWN = 3  # pictures
-SINGLE = "Expected more than 1 value per channel when training"  # torch's words
+SINGLE = (  # torch's words, and those of the explicit network
+    "Expected more than 1 value per channel when training",
+    "batch_norm: numbers of a channel must be >= 2 in training",
+)
 
 
 @contextmanager
@@ -36,7 +39,7 @@ def explained(wired: Wired, epoch: int) -> Iterator[None]:
             raise
         raise _out_of_memory(wired, epoch) from error
     except ValueError as error:
-        if SINGLE not in str(error):
+        if not any(words in str(error) for words in SINGLE):
             raise
         raise _single(wired, epoch) from error
 

@@ -11,9 +11,10 @@ from striate.base.network import Network as Description
 from striate.base.random import StepRandomness
 from striate.calculus.cross_entropy import cross_entropy, cross_entropy_pullback
 from striate.calculus.network import Trace, backward, forward
-from striate.experiment.native_steps import described, named
+from striate.experiment.native_steps import described, named, torchs_alone
 from striate.experiment.network import Network
 from striate.experiment.recipe import Recipe
+from striate.experiment.recipe_sense import loss_of
 from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, each_batch
 from striate.training.losses import class_weights
 from striate.training.plan import Machine, Plan, by_engine
@@ -35,24 +36,16 @@ def calculus_plan(recipe: Recipe, built: Network, on: Machine, processes: Proces
 
 def _obstacle(recipe: Recipe, built: Network, on: Machine, processes: Processes) -> str:
     """Why the explicit network cannot train this; "" where it can."""
+    precision = recipe.execution.precision
     asked = {
         "task": (recipe.task, "classify"),
-        "loss.name": (recipe.loss.name or "cross_entropy", "cross_entropy"),
-        "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
-        "update.accumulate": (recipe.update.accumulate, 1),
-        "transfer.freeze": (recipe.transfer.freeze, ()),
+        "loss.name": (loss_of(recipe), "cross_entropy"),
         "device": (on.device, "cpu"),
         "processes": (processes.world, 1),
+        "execution.precision": ("float32" if precision == "auto" else precision, "float32"),
     }
-    for key, (value, needed) in asked.items():
-        if value != needed:
-            return f"{key} = {value}"
-    if recipe.execution.precision not in ("auto", "float32"):
-        return f"execution.precision = {recipe.execution.precision}"
-    if built.card.digest:
-        return f"a network from a file, {recipe.model}"
-    if built.card.loss or built.card.heads:
-        return f"a loss or heads of its own in {recipe.model}"
+    if why := torchs_alone(recipe, built, asked):
+        return why
     try:
         described(built)
     except StriateError as error:

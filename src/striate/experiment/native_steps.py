@@ -36,22 +36,14 @@ def obstacle(recipe: Recipe, built: Network) -> str:
     """Why the native engine cannot train this; "" where it can."""
     if recipe.task not in LOSSES:
         return f"task = {recipe.task}"
-    asked = {
-        "loss.name": (loss_of(recipe), LOSSES[recipe.task]),
-        "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
-        "update.accumulate": (recipe.update.accumulate, 1),
-        "regularise.max_norm": (recipe.regularise.max_norm, None),
-        "transfer.freeze": (recipe.transfer.freeze, ()),
-    }
-    for key, (value, needed) in asked.items():
-        if value != needed:
-            return f"{key} = {value}"
     if recipe.optimizer not in OPTIMISERS:
         return f"optimizer = {recipe.optimizer}"
-    if built.card.digest:
-        return f"a network from a file, {recipe.model}"
-    if built.card.loss or built.card.heads:
-        return f"a loss or heads of its own in {recipe.model}"
+    asked = {
+        "loss.name": (loss_of(recipe), LOSSES[recipe.task]),
+        "regularise.max_norm": (recipe.regularise.max_norm, None),
+    }
+    if why := torchs_alone(recipe, built, asked):
+        return why
     if library() is None:
         return absence()
     try:
@@ -59,6 +51,28 @@ def obstacle(recipe: Recipe, built: Network) -> str:
     except StriateError as error:
         return str(error).splitlines()[0].partition(": ")[2].rstrip(".")
     return ""
+
+
+def torchs_alone(recipe: Recipe, built: Network, more: Mapping[str, tuple[object, object]]) -> str:
+    """What of a run none but the torch engine can do; "" where there is nothing.
+
+    Args:
+        recipe: what is asked for.
+        built: the network.
+        more: what the engine in question needs beside what every other than torch does: key -> (asked, needed).
+    """
+    asked = {
+        **more,
+        "loss.focal_gamma": (recipe.loss.focal_gamma or 0, 0),
+        "update.accumulate": (recipe.update.accumulate, 1),
+        "transfer.freeze": (recipe.transfer.freeze, ()),
+    }
+    for key, (value, needed) in asked.items():
+        if value != needed:
+            return f"{key} = {value}"
+    if built.card.digest:
+        return f"a network from a file, {recipe.model}"
+    return f"a loss or heads of its own in {recipe.model}" if built.card.loss or built.card.heads else ""
 
 
 def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
@@ -97,12 +111,26 @@ def left_to_torch(parameters: Iterable[Shape]) -> str:
 
 
 def followed(plan: Plan, processes: Processes) -> Plan:
-    """The plan of a run that goes on, as this machine and these processes can follow it."""
+    """The plan of a run that goes on, as this machine and these processes can follow it.
+
+    Args:
+        plan: what `striate.training.plan.resumed` gave.
+        processes: that train together.
+    """
     if plan.engine == "torch":
         return plan
-    lacking = absence() if plan.engine == "native" and library() is None else ""
-    why = f"{processes.world} processes" if processes.world > 1 else lacking
-    return replace(plan, engine="torch", reason=f"the run began on the {plan.engine} engine; {why}") if why else plan
+    if why := _hindrance(plan, processes):
+        return replace(plan, engine="torch", reason=f"the run began on the {plan.engine} engine; {why}")
+    return replace(plan, reason=f"as the run began; {library()}") if plan.engine == "native" else plan
+
+
+def _hindrance(plan: Plan, processes: Processes) -> str:
+    """What keeps another engine than torch from going on; "" where nothing does."""
+    if processes.world > 1:
+        return f"{processes.world} processes"
+    if plan.device != "cpu":
+        return f"the device {plan.device}"
+    return absence() if plan.engine == "native" and library() is None else ""
 
 
 def described(built: Network) -> Description:

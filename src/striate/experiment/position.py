@@ -146,7 +146,7 @@ def _restore(folder: RunFolder, checkpoint: Checkpoint, wired: Wired) -> History
     _compare(folder, record, wired)
     load_weights(wired, checkpoint)
     restore_optimizer(wired.state.optimizer, _part(checkpoint, OPTIMIZER))
-    if wired.state.scaler is not None:
+    if wired.state.scaler is not None and record["scaler"] is not None:  # not so after steps in another precision
         wired.state.scaler.load_state_dict(record["scaler"])
     wired.state.step = checkpoint.step
     return History.from_dict(record["history"])

@@ -76,7 +76,8 @@ def verify(run: Path, epochs: int = 1) -> Iterator[Event | Verified]:
     if not rows:
         fix = "let it finish an epoch with `striate resume`"
         raise ModelFileError("verify", str(run), "a run with a finished epoch", got="none", fix=fix)
-    again = _as_planned(recipe, folder.data_location(recipe), newest(folder.checkpoints)[0].record["plan"])
+    plan = newest(folder.checkpoints)[0].record["plan"]
+    again = _as_planned(recipe, folder.data_location(recipe), plan.get("began") or plan)
     with tempfile.TemporaryDirectory(prefix="striate-verify-") as place:
         one, other = Path(place) / "repeated", Path(place) / "resumed"
         yield from _through(start(again, run=one), len(rows))

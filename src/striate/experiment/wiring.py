@@ -165,7 +165,7 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
 def macs_of(network: nn.Module, sample: torch.Tensor) -> int:
     """Multiply-accumulates of one sample's forward pass, by torch's own count of products and convolutions."""
     training = network.training
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # in inference mode weight normalisation fails it
         network.eval()(sample)
     network.train(training)
     return int(counter.get_total_flops()) // 2

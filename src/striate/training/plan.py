@@ -84,6 +84,7 @@ class Plan:
         allocator: "keep" or "system".
         reason: why this form, for people.
         trials: the forms that were tried, if any.
+        began: the plan with which the run began, where this is one of a run that goes on.
     """
 
     engine: str
@@ -94,6 +95,7 @@ class Plan:
     allocator: str
     reason: str
     trials: tuple[Trial, ...] = ()
+    began: "Plan | None" = None
 
     @property
     def form(self) -> Form:
@@ -126,7 +128,8 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for environment.json."""
-        return asdict(self) | {"trials": [trial.as_dict() for trial in self.trials]}
+        began = self.began.as_dict() if self.began else None
+        return asdict(self) | {"trials": [trial.as_dict() for trial in self.trials], "began": began}
 
     @staticmethod
     def from_dict(told: Mapping[str, Any]) -> "Plan":
@@ -137,7 +140,8 @@ class Plan:
         """
         try:
             trials = tuple(Trial.from_dict(trial) for trial in told["trials"])
-            plan = Plan(**{**told, "trials": trials})
+            began = Plan.from_dict(told["began"]) if told.get("began") else None
+            plan = Plan(**{**told, "trials": trials, "began": began})
             _check(plan)
         except (KeyError, TypeError, ValueError) as error:
             fix = "put the file back as the run wrote it, or start a new run with its recipe.toml"
@@ -298,23 +302,26 @@ def _recalled(folder: Path, key: str, forms: tuple[Form, ...]) -> tuple[Trial, .
 
 
 def resumed(told: Mapping[str, Any], asked: Asked) -> Plan:
-    """The plan of a run that goes on: as it was, set anew in this process.
+    """The plan of a run that goes on: as it was when the run began, set anew in this process.
 
-    On a machine without the run's GPU or allocator it goes on as this one can, and the reason says so.
+    On a machine without the run's GPU or allocator it goes on as this one can, and the reason says so.  Back on a
+    machine that has them it is what it was: nothing of what was done without them is kept.
 
     Args:
-        told: what `as_dict` gave when the run began.
+        told: what `as_dict` gave when the run began, or when it went on.
         asked: what its recipe says of execution.
 
     Raises:
         ModelFileError: no plan was told.
         ConfigError: the recipe asks for a device that is absent.
     """
-    began = Plan.from_dict(told)
+    last = Plan.from_dict(told)
+    began = last.began or last
     allocator = "system" if began.allocator == "system" else "auto"
-    here = machine(replace(asked, threads=asked.threads or began.threads, allocator=allocator))
-    plan = replace(began, device=here.device, threads=here.threads, allocator=here.allocator)
+    device = "cpu" if began.engine != "torch" and asked.device == "auto" else asked.device  # it is made for this one
+    here = machine(replace(asked, device=device, threads=asked.threads or began.threads, allocator=allocator))
+    plan = replace(began, device=here.device, threads=here.threads, allocator=here.allocator, began=began)
     if here.device == began.device:
-        return plan
-    reason = f"the run began on {began.device}"
-    return replace(plan, precision="float32", reason=reason, trials=()) if here.device == "cpu" else plan
+        return replace(plan, reason=f"as the run began: {began.reason}")
+    plan = replace(plan, reason=f"the run began on {began.device}", trials=())
+    return replace(plan, precision="float32") if here.device == "cpu" else plan
