@@ -69,7 +69,7 @@ class Engine:
         tensors: parameters and buffers by the description's names, contiguous float32, changed in place.
         memory: of every parameter; empty where nothing is updated.
         largest: samples in the largest batch.
-        threads: that share a batch, 1 to 8; no number depends on them.
+        threads: that share a batch, 1 to 16; no number depends on them.
 
     Raises:
         ConfigError: an operation that the engine does not have.
