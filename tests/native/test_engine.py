@@ -44,6 +44,7 @@ NETWORKS = {
     ),
     "vectors": ("flatten, linear 30, sigmoid, batch_norm, dropout 0.5, linear 10", (1, 8, 8)),
     "a signal": ("conv 9 7 stride 3, relu, maxpool 4, conv 5 3, scaled_tanh, flatten, linear 4", (2, 100)),
+    "a long signal": ("conv 20 5, relu, conv 3 3 stride 2, flatten, linear 4", (2, 100)),  # a row is more than a band
     "odd": ("conv 7 2x3, maxpool 2, relu, conv 3 4x2 stride 3x1 pad 0:1x2:0, flatten, linear 3", (2, 13, 15)),
     "means": ("meanpool 3 stride 2 pad 1, conv 4 1x1, relu, adaptivemeanpool 2, flatten, linear 5", (3, 11, 10)),
     "norm first": ("batch_norm, relu, conv 4 3x3, batch_norm, flatten, linear 3", (2, 9, 8)),

@@ -401,7 +401,7 @@ static void conv_error(const Stage& s, const ConvPlan& p, const V* dy, const V* 
 template <class F>
 INLINE void in_bands(const Stage& s, const ConvPlan& p, V* dz, bool kept, F&& f) {
     const int64_t row = (int64_t)s.output.channels * p.wide;
-    const int near = (int)(NEAR / row) / 2 * 2, rows = near >= p.high ? p.high : near < 2 ? 2 : near;
+    const int near = (int)(NEAR / row) / 2 * 2, least = near < 2 ? 2 : near, rows = least < p.high ? least : p.high;
     for (int from = 0; from < p.high; from += rows) {
         const int to = from + rows < p.high ? from + rows : p.high;
         f(kept ? Band{from, to, dz + (int64_t)from * p.wide, (int64_t)p.high * p.wide}

@@ -135,7 +135,7 @@ class Engine {
         const ConvPlan& p = lay_.plans[piece.stage];
         float *forward = packed_[piece.stage].data(), *back = forward + lay_.sums(piece.stage);
         if (s.tile)
-            return tiled(s, p, [&](const auto& tiles) {
+            return tiled(s, p, [&](auto tiles) {
                 for (int64_t o = piece.from; o < piece.to; o++) pack_values<tiles.KERNEL>(s, p, (int)o, forward, back);
             });
         pack_forward(s, p, forward);
@@ -214,7 +214,7 @@ class Engine {
         switch (s.kind) {
             case CONV:
                 if (!s.tile) return conv_forward(s, lay_.plans[k], x, packed_[k].data(), y, Winners{which});
-                return tiled(s, lay_.plans[k], [&](const auto& tiles) {
+                return tiled(s, lay_.plans[k], [&](auto tiles) {
                     tiles.forward(x, packed_[k].data(), values_[thread], y, Winners{which});
                 });
             case MAX_POOL: return max_forward(s, x, y, Winners{which});
@@ -240,7 +240,7 @@ class Engine {
                 float *dw = sums_.data() + slot * lay_.shared + lay_.at[k], *db = s.bias_at >= 0 ? dw + lay_.sums(k) : nullptr;
                 const float* w = packed_[k].data() + lay_.sums(k);
                 if (s.tile)
-                    return tiled(s, lay_.plans[k], [&](const auto& tiles) {
+                    return tiled(s, lay_.plans[k], [&](auto tiles) {
                         tiles.backward({dy, y, which}, x, w, values_[thread], dw, db, k ? dx : nullptr);
                     });
                 in_bands(s, lay_.plans[k], dz, k > 0, [&](const Band& band) {
@@ -381,7 +381,7 @@ class Engine {
             from *= ins, to *= ins;
         } else if (s.tile && !piece.bias) {
             const int64_t size = s.kernel[0] * s.kernel[1], number = (int64_t)lay_.plans[k].ins * lay_.plans[k].outs;
-            tiled(s, lay_.plans[k], [&](const auto& tiles) {
+            tiled(s, lay_.plans[k], [&](auto tiles) {
                 kernel_gradients<tiles.KERNEL>(sums_.data() + lay_.at[k], used, lay_.shared, number, from / size, to / size, out);
             });
         } else if (s.kind == BATCH_NORM) {

@@ -137,8 +137,8 @@ class Team {
     void serve(int number) {
         for (unsigned seen = 0;;) {
             turn_.wait(seen + 1, BETWEEN);
-            if (ended_) return;
             seen = turn_.now();  // the latest: some may have gone by
+            if (ended_) return;  // looked at only now: the latest may be the end, which is no turn
             work_at(number, seen - 1);
         }
     }
