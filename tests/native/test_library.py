@@ -1,7 +1,10 @@
 """The shared library: which one is taken, and what happens without it."""
 
+import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ from striate.native import library as module
 from striate.native.library import CHOICES, NEEDS, VARIABLE, absence, library
 
 BUILT = library() is not None
+ROOT = Path(__file__).resolve().parents[2]
+CLANG = shutil.which("clang++")  # g++ is the one that the other tests were built with
 
 
 def test_off_means_that_there_is_none_and_says_so(monkeypatch):
@@ -66,3 +71,13 @@ def test_the_instruction_sets_are_those_that_are_built():
 def test_it_is_not_loaded_before_it_is_needed():
     code = "import sys, striate, striate.native.library; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CLANG is None, reason="no clang++")
+def test_clang_takes_the_source_too():
+    modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    (module,) = [m for m in modules if m["name"].endswith("_portable")]
+    command = [CLANG, *module["extra-compile-args"], "-fsyntax-only", *module["sources"]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
