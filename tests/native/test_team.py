@@ -17,14 +17,14 @@ PROGRAM = """
 #include "team.h"
 
 // Items done by a team that is let go so many milliseconds after its last turn.
-static int done_by(int threads, int turns, int pause) {
+static int done_by(int threads, int turns, int pause, unsigned stretches) {
     std::atomic<int> done{0};
     {
         Items items(16);
         Team* own = nullptr;
         Team team(threads, [&](Team::Place& at) { own->share(at, items, [&](int) { done++; }); });
         own = &team;
-        team.begin(1, 16);
+        team.begin(stretches, 16);
         for (int k = 0; k < turns; k++) team.run();
         std::this_thread::sleep_for(std::chrono::milliseconds(pause));
     }
@@ -33,7 +33,8 @@ static int done_by(int threads, int turns, int pause) {
 
 int main() {
     for (int pause = 0; pause < 12; pause++)
-        if (done_by(4, 3, pause) != 48) return 1;
+        if (done_by(4, 3, pause, 1) != 48) return 1;
+    return done_by(4, 20, 0, 1u << 29) != 320;  // stretches that skip so many numbers begin anew after 8 turns
 }
 """
 
