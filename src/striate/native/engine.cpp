@@ -17,7 +17,8 @@
 #include "pool.h"
 #include "team.h"
 
-constexpr int SLOTS = 16;  // more threads than these find no work
+constexpr int SLOTS = 16;              // more threads than these find no work
+constexpr int64_t SHARED = 1 << 26;    // numbers of the sums of all slots: of a large network there are fewer slots
 
 struct Result {
     double loss, norm;  // of the batch; of its gradient
@@ -54,7 +55,7 @@ class Engine {
         : lay_(stages, number, parameters, tensors),
           chunks_((int)((largest + LANES - 1) / LANES)),
           samples_(stages[0].input),
-          slots_(chunks_ < SLOTS ? chunks_ : SLOTS),
+          slots_(slots()),
           packs_((int)lay_.packing.size()),
           reductions_((int)lay_.pieces.size()),
           changes_((int)lay_.pieces.size()),
@@ -100,6 +101,11 @@ class Engine {
     Room& room(int thread, int chunk) { return rooms_[norms() ? chunk : thread]; }
     int norms() const { return (int)lay_.norms.size(); }
     const Stage& normed(int n) const { return lay_.stages[lay_.norms[n]]; }
+
+    int slots() const {
+        const int64_t fit = SHARED / (lay_.shared + 1), most = fit < 1 ? 1 : fit < SLOTS ? fit : SLOTS;
+        return (int)(chunks_ < most ? chunks_ : most);
+    }
 
     // The memory of a stage.
     void equip(int k) {
@@ -148,7 +154,7 @@ class Engine {
         bool first = true;
         team_.share(at, slots_, [&](int slot) {
             if (first) once(), first = false;
-            for (int chunk = slot; chunk < chunks(); chunk += SLOTS) f(slot, chunk, room(at.thread, chunk));
+            for (int chunk = slot; chunk < chunks(); chunk += slots_.number()) f(slot, chunk, room(at.thread, chunk));
         });
     }
 
@@ -370,7 +376,7 @@ class Engine {
         float* out = gradient_.data() + (piece.bias ? s.bias_at : s.weight_at);
         int64_t from = piece.from, to = piece.to;
         double squares = 0;
-        const int used = chunks() < SLOTS ? chunks() : SLOTS;
+        const int used = chunks() < slots_.number() ? chunks() : slots_.number();
         if (s.kind == LINEAR) {
             const int ins = (int)count(s.input), outs = s.output.channels;
             float* db = s.bias_at >= 0 ? gradient_.data() + s.bias_at : nullptr;
