@@ -146,7 +146,7 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
     task.check(built)
     if recipe.execution.engine == "calculus":
         return calculus_plan(recipe, built, on, processes)
-    native = native_plan(recipe, built, on) if processes.world == 1 else "several processes"
+    native = native_plan(recipe, built, on, processes)
     if isinstance(native, Plan):
         return native
     batch = next(iter(material.training(0, 0, batch_size=batch_size_of(recipe))))
