@@ -14,6 +14,8 @@ def test_torchs_own_error_is_told_from_others():
     assert is_out_of_memory(lack.value)
     assert not is_out_of_memory(other.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a convolution"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells")

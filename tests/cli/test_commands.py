@@ -161,6 +161,8 @@ def test_predict_lists_what_it_cannot_read_and_does_the_rest(striate, run, photo
     assert [entry["class"] for entry in found["predictions"]] == ["lying"]
     assert [entry["kind"] for entry in found["faults"]] == ["truncated"]
     assert "b.png: truncated" in err
+    assert "the others are predicted above" in err
+    assert "others" not in striate("predict", run, tmp_path / "b.png")[2]
 
 
 @pytest.mark.parametrize("command", [function.__name__ for function in COMMANDS])

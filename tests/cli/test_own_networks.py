@@ -16,6 +16,21 @@ FILE = """
 """
 
 
+FAILING = """from torch import nn
+
+
+class Failing(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(3 * 64, num_classes))
+
+    def forward(self, x):
+        if self.training:
+            raise KeyError("no such key")
+        return self.body(x)
+"""
+
+
 @pytest.fixture
 def own(tmp_path):
     (tmp_path / "my net.py").write_text(textwrap.dedent(FILE))
@@ -91,3 +106,11 @@ def test_a_model_that_is_none_is_told_with_the_way_out(striate, photos, own, mod
     assert said in err
     assert "\n  Fix: " in err
     assert "Traceback" not in err
+
+
+def test_what_fails_in_the_users_own_lines_while_it_trains_names_the_line(striate, photos, tmp_path):
+    (tmp_path / "net.py").write_text(FAILING)
+    code, _, err = striate("train", "--data", photos, "--model", "net.py:Failing", "--epochs", 1)
+    assert code == 2
+    assert "net.py, line 11: the network must be free of faults, got KeyError: 'no such key'." in err
+    assert "InternalError" not in err

@@ -10,15 +10,17 @@ from tests.native.conftest import RUNNABLE
 from striate.base.errors import ConfigError
 from striate.experiment import native_steps
 from striate.experiment.events import EpochEnded, Started
-from striate.experiment.native_steps import followed
+from striate.experiment.native_steps import followed, native_plan
+from striate.experiment.network import network_of
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.train import go_on, start
 from striate.experiment.verify import verify
+from striate.models.card import Given
 from striate.native.engine import Engine
 from striate.native.library import VARIABLE, absence, library
 from striate.training.checkpoint import newest
 from striate.training.plan import Asked, by_engine, machine
-from striate.training.processes import ALONE
+from striate.training.processes import ALONE, Processes
 
 pytestmark = pytest.mark.skipif(library() is None, reason=absence())
 
@@ -275,6 +277,15 @@ def test_the_plan_names_the_instruction_set_that_goes_on(asked, tmp_path, monkey
     monkeypatch.setenv(VARIABLE, "portable")
     assert f"(as the run began; {library()})" in gone_on(tmp_path / "run")
     assert newest(tmp_path / "run" / "checkpoints")[0].record["plan"]["reason"] == f"as the run began; {library()}"
+
+
+def test_several_processes_are_told_before_they_begin_that_it_is_not_for_them(asked):
+    recipe = parse_recipe({**asked, "execution": {"engine": "native"}})
+    built = network_of(recipe, Given(num_classes=3, in_channels=1, image_size=32, dropout=None))
+    here = machine(Asked(device="cpu"))
+    assert native_plan(recipe, built, here).engine == "native"
+    with pytest.raises(ConfigError, match="native with 2 processes"):
+        native_plan(recipe, built, here, Processes(rank=0, world=2))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -42,6 +42,14 @@ FILE = """
     def normed():
         return nn.Sequential(nn.Flatten(), weight_norm(nn.Linear(32 * 32, 3)))
 
+    def fixed():
+        return nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 3)).requires_grad_(False)
+
+    class Two(Net):
+        def forward(self, x):
+            assert len(x) > 1
+            return super().forward(x)
+
     ready = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 5))
 """
 
@@ -131,6 +139,7 @@ def test_the_texts_input_is_the_size_of_the_pictures(recipe, tmp_path):
         ("flatten, linear 3, softmax", {}, "the output must be logits, got softmax.*leave the softmax out"),
         ("net.py:ready", {}, r"the output of ready for 2 pictures must be \(2, 3\).*got \(2, 5\)"),
         ("net.py:Nat", {}, "did you mean Net"),
+        ("net.py:fixed", {}, "must be one that has something to learn, got nothing"),
     ],
 )
 def test_what_cannot_train_is_refused_before_a_run_is_there(recipe, tmp_path, own, model, changes, said):
@@ -165,7 +174,13 @@ def test_a_file_is_trained_packed_and_loaded_by_whoever_names_it(recipe, own):
 def test_a_network_whose_weights_are_computed_is_trained(recipe):
     outcome = train(of(recipe, "net.py:normed", epochs=1))
     assert "model.network.1.parametrizations.weight.original1" in weights(outcome.path)
-    assert macs_of(weight_norm(nn.Conv2d(2, 4, 3)), torch.ones(1, 2, 5, 5)) == 4 * 9 * 2 * 9
+    assert macs_of(weight_norm(nn.Conv2d(2, 4, 3)), torch.ones(2, 2, 5, 5)) == 4 * 9 * 2 * 9
+
+
+@pytest.mark.usefixtures("own")
+def test_a_network_that_takes_no_single_sample_is_not_tried_with_one(recipe, tmp_path):
+    trained(start(of(recipe, "net.py:Two", epochs=1), run=tmp_path / "run"))
+    assert (tmp_path / "run" / "metrics.csv").is_file()
 
 
 def test_editing_the_file_while_it_trains_changes_nothing(recipe, own):

@@ -206,6 +206,16 @@ def test_a_run_that_goes_on_keeps_its_plan_and_sets_its_threads(tmp_path):
         torch.set_num_threads(1)
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("engine", "native"), ("precision", "bfloat16"), ("memory_format", "contiguous")]
+)
+def test_a_run_that_goes_on_is_not_asked_for_another_plan(tmp_path, name, other):
+    told = decided(tmp_path, work(), precision="float32", memory_format="channels_last").as_dict()
+    said = rf"execution\.{name} of recipe.toml must be .*, as the run began, got {other}"
+    with pytest.raises(ConfigError, match=said):
+        resumed(told, Asked(**{name: other}))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to go on with")
 def test_a_run_that_began_on_a_gpu_goes_on_without_it_and_says_so(tmp_path):
     told = decided(tmp_path, work(), precision="bfloat16").as_dict() | {"device": "cuda"}

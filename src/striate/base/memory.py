@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 SAYINGS = ("not enough memory", "out of memory", "allocate memory", "bad_alloc")  # of torch, CUDA, the C library, C++
+ONEDNN = "could not create a primitive"  # all that it says; where the description was at fault it says more
 KIB = 1024
 GROUP = Path("/sys/fs/cgroup")  # what a container may take
 
@@ -16,7 +17,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     (True, False)
     """
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(saying in str(error) for saying in SAYINGS)
+        isinstance(error, RuntimeError) and (str(error) == ONEDNN or any(saying in str(error) for saying in SAYINGS))
     )
 
 

@@ -90,6 +90,10 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError):
         _say(f"ResourceError: {error}.\n  Fix: free space, or choose another place")
         return 6
+    from striate.models.run_file import own_fault
+
+    if (own := own_fault(error)) is not None:
+        return _explain(own)
     _say(f"InternalError: {type(error).__name__}: {error}\n  Fix: this is a fault of Striate; --debug shows where")
     return 1
 

@@ -61,7 +61,7 @@ def predict(
             "pictures",
             "readable",
             got=f"{len(faults)} that are not: {listed}",
-            fix="the others are predicted above; leave these out or replace them",
+            fix=f"{'the others are predicted above; ' if predictions else ''}leave these out or replace them",
         )
 
 

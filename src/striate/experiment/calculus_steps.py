@@ -36,13 +36,14 @@ def calculus_plan(recipe: Recipe, built: Network, on: Machine, processes: Proces
 
 def _obstacle(recipe: Recipe, built: Network, on: Machine, processes: Processes) -> str:
     """Why the explicit network cannot train this; "" where it can."""
-    precision = recipe.execution.precision
+    execution = recipe.execution
     asked = {
         "task": (recipe.task, "classify"),
         "loss.name": (loss_of(recipe), "cross_entropy"),
         "device": (on.device, "cpu"),
         "processes": (processes.world, 1),
-        "execution.precision": ("float32" if precision == "auto" else precision, "float32"),
+        "execution.precision": (execution.precision.replace("auto", "float32"), "float32"),
+        "execution.memory_format": (execution.memory_format.replace("auto", "contiguous"), "contiguous"),
     }
     if why := torchs_alone(recipe, built, asked):
         return why

@@ -24,7 +24,7 @@ from striate.native.stages import fuse
 from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, each_batch
 from striate.training.losses import class_weights
 from striate.training.plan import Machine, Plan, by_engine
-from striate.training.processes import Processes
+from striate.training.processes import ALONE, Processes
 from striate.training.update import PLAIN, Rules, not_finite
 
 WIDE = 64  # channels
@@ -75,7 +75,7 @@ def torchs_alone(recipe: Recipe, built: Network, more: Mapping[str, tuple[object
     return f"a loss or heads of its own in {recipe.model}" if built.card.loss or built.card.heads else ""
 
 
-def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
+def native_plan(recipe: Recipe, built: Network, on: Machine, processes: Processes = ALONE) -> Plan | str:
     """The plan with this engine, if the recipe asks for it, or leaves it open and it is the faster one; or why not.
 
     Raises:
@@ -86,7 +86,7 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
         return "the recipe asks for torch"
     shapes = (p.shape for p in built.module.parameters())
     wide = left_to_torch(shapes) if asked.engine == "auto" else ""  # before a large network is run to see its layers
-    why = _other_execution(recipe, on) or wide or obstacle(recipe, built)
+    why = _other_execution(recipe, on, processes) or wide or obstacle(recipe, built)
     if asked.engine == "native":
         if why:
             fix = "leave execution.engine out: torch runs everything"
@@ -95,8 +95,10 @@ def native_plan(recipe: Recipe, built: Network, on: Machine) -> Plan | str:
     return why or by_engine("native", on, f"usual for a small network of layers in a row; {library()}")
 
 
-def _other_execution(recipe: Recipe, on: Machine) -> str:
+def _other_execution(recipe: Recipe, on: Machine, processes: Processes) -> str:
     asked = recipe.execution
+    if processes.world > 1:
+        return f"{processes.world} processes"
     if on.device != "cpu":
         return f"the device {on.device}"
     if asked.precision not in ("auto", "float32"):

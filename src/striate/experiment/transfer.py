@@ -102,4 +102,7 @@ def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
         if any(begins(name, prefix) for prefix in prefixes):
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
+        if not prefixes:
+            fix = "let a layer have weights that require a gradient"
+            raise ConfigError("model", "the network", "one that has something to learn", got="nothing", fix=fix)
         raise ConfigError("transfer", "freeze", "not all of the network", got=list(prefixes), fix="leave the head free")

@@ -146,7 +146,7 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
     task.check(built)
     if recipe.execution.engine == "calculus":
         return calculus_plan(recipe, built, on, processes)
-    native = native_plan(recipe, built, on) if processes.world == 1 else "several processes"
+    native = native_plan(recipe, built, on, processes)
     if isinstance(native, Plan):
         return native
     batch = next(iter(material.training(0, 0, batch_size=batch_size_of(recipe))))
@@ -154,7 +154,7 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
         network=built.trained(recipe.seed),
         batch=batch,
         loss=task.objective(built).loss,
-        macs=macs_of(built.module, batch[0][:1].cpu()),
+        macs=macs_of(built.module, batch[0][:2].cpu()),
         samples=(recipe.epochs or 1) * material.count("train"),
     )
     plan = decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
@@ -162,13 +162,13 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
     return replace(plan, reason=f"{plan.reason}; not the native engine: {native}") if small else plan
 
 
-def macs_of(network: nn.Module, sample: torch.Tensor) -> int:
-    """Multiply-accumulates of one sample's forward pass, by torch's own count of products and convolutions."""
+def macs_of(network: nn.Module, samples: torch.Tensor) -> int:
+    """Multiply-accumulates of a sample's forward pass, by torch's own count of products and convolutions."""
     training = network.training
     with torch.no_grad(), FlopCounterMode(display=False) as counter:  # in inference mode weight normalisation fails it
-        network.eval()(sample)
+        network.eval()(samples)
     network.train(training)
-    return int(counter.get_total_flops()) // 2
+    return int(counter.get_total_flops()) // (2 * len(samples))
 
 
 def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = ALONE) -> Wired:

@@ -20,6 +20,8 @@ import torch
 
 from striate.base.errors import ConfigError, Stopped, StriateError
 
+PREFIX = "striate_own_file_"  # of the names of modules that users' files become
+
 
 @lru_cache(maxsize=16)
 def namespace(path: Path, source: bytes) -> Mapping[str, Any]:
@@ -29,7 +31,7 @@ def namespace(path: Path, source: bytes) -> Mapping[str, Any]:
         ConfigError: it does not compile, or fails while it runs.
     """
     mark = hashlib.sha256(str(path).encode() + b"\n" + source).hexdigest()[:16]
-    module = ModuleType(f"striate_own_file_{mark}")
+    module = ModuleType(f"{PREFIX}{mark}")
     module.__file__ = str(path)
     try:
         code = compile(source, str(path), "exec", dont_inherit=True)
@@ -73,6 +75,13 @@ def contained(path: Path, doing: str) -> Iterator[None]:
             yield
     except SystemExit as error:
         raise _fault(path, doing, error) from error
+
+
+def own_fault(error: BaseException) -> ConfigError | None:
+    """An error that has left the user's code among ours, as his, with file and line; None: none of it was running."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    files = [f.f_code.co_filename for f in frames if str(f.f_globals.get("__name__")).startswith(PREFIX)]
+    return _fault(Path(files[-1]), "the network", error) if files else None
 
 
 def _fault(path: Path, doing: str, error: BaseException) -> ConfigError:

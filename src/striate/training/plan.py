@@ -313,10 +313,16 @@ def resumed(told: Mapping[str, Any], asked: Asked) -> Plan:
 
     Raises:
         ModelFileError: no plan was told.
-        ConfigError: the recipe asks for a device that is absent.
+        ConfigError: the recipe asks for a device that is absent, or for another engine or form than the run's.
     """
     last = Plan.from_dict(told)
     began = last.began or last
+    for name in ("engine", "precision", "memory_format"):
+        wanted, had = getattr(asked, name), getattr(began, name)
+        if wanted not in ("auto", had):
+            fix = f'put it back or set it to "auto"; with {wanted} begin a new run'
+            what, must = f"execution.{name} of recipe.toml", f"{had}, as the run began"
+            raise ConfigError("resume", what, must, got=wanted, fix=fix)
     allocator = "system" if began.allocator == "system" else "auto"
     device = "cpu" if began.engine != "torch" and asked.device == "auto" else asked.device  # it is made for this one
     here = machine(replace(asked, device=device, threads=asked.threads or began.threads, allocator=allocator))
