@@ -24,6 +24,8 @@ from striate.training.processes import ALONE, Processes
 
 pytestmark = pytest.mark.skipif(library() is None, reason=absence())
 
+MIXED = "conv 8 5x5, relu, maxpool 2, flatten, dropout 0.2, linear 3"
+
 
 @pytest.fixture
 def asked(shapes):
@@ -61,12 +63,13 @@ def told(asked, path):
             "update": {"ema_decay": 0.9},
         },
         {"update": {"nesterov": True, "clip_value": 0.01}, "regularise": {"l1": 1e-3}, "weight_decay": 1e-2},
-        {"augment": {"mixup": 0.4, "flip": True}},
+        {"augment": {"mixup": 0.4, "flip": True}, "model": MIXED},
         {"augment": {"cutmix": 1.0}, "update": {"clip_norm": 1.0}},
     ],
     ids=["sgd", "adamw", "adam", "batch norm and a running mean", "penalties", "mixup", "cutmix"],
 )
 def test_a_run_is_that_of_torch_to_rounding(asked, more, tmp_path):
+    """Mixed without tiles: where a picture is flat a pooling has equal numbers, and in tiles rounding chooses one."""
     compare({**asked, **more}, tmp_path)
 
 
