@@ -147,7 +147,7 @@ def test_prediction_equals_the_evaluation_in_training_picture_by_picture(digits_
         alone = predictor.predict(raw.items.array[place[name]], top=10)  # the 8x8 array, as it came
         found[label, int(alone.class_name)] += 1
         values = dict(alone.top)
-        assert [values[str(k)] for k in range(10)] == pytest.approx(logits[number].tolist(), abs=5e-6)
+        assert [values[str(k)] for k in range(10)] == pytest.approx(logits[number].tolist(), abs=2e-6)
     assert found.tolist() == [list(row) for row in expected]
 
 

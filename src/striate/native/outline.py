@@ -185,7 +185,7 @@ def _numbers(stage: Fused, laid: Any) -> int:
 
 
 def _order(stages: Sequence[Fused]) -> Iterator[tuple[str, str]]:
-    """What a step does, as `Engine::train` and `Engine::finish` of engine.cpp do it."""
+    """What a step does, as `Engine::train` of engine.cpp does it."""
     norms = [n for n, stage in enumerate(stages) if isinstance(stage.operation, BatchNorm)]
     yield "pack", "the convolutions' weights, in the order in which they are read; of tiles, their values at the points"
     yield "meet", "all weights are laid out; at a meeting nobody waits for a thread, only for work that one has begun"

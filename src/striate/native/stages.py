@@ -21,7 +21,7 @@ FUNCTIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "scaled_t
 KINDS = (Conv, MaxPool, MeanPool, AdaptiveMeanPool, Activation, BatchNorm, Linear, Dropout)
 POINTS = 6  # along each axis of a tile of winograd.h
 # What a tile's way to those points and back costs for a channel, in multiplications, for each size of kernel; and how
-# much has to be saved: benchmarks showed where the plain loops are as fast.
+# much has to be saved: chosen by timing both ways on AVX2, 1 to 64 channels on maps of 8 and 28 pixels.
 TRANSFORM = {3: 200, 5: 150}
 GAIN = 1.4
 Sizes2 = tuple[int, int]
