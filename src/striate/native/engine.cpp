@@ -4,9 +4,7 @@
 // with its activations in that thread's cache.  Batch normalisation looks at the whole batch, so there the threads meet,
 // and every chunk keeps activations of its own.  Chunks belong to slots, whatever the number of threads; sums go slot by
 // slot, so that no number depends on it.
-#include <memory>
 #include <new>
-#include <type_traits>
 
 #include "batch.h"
 #include "dropout.h"
@@ -51,10 +49,11 @@ using Place = Team::Place;
 
 class Engine {
    public:
-    Engine(const Stage* stages, int number, const Parameter* parameters, int tensors, int64_t largest, int threads)
+    Engine(const Stage* stages, int number, const Front& front, const Parameter* parameters, int tensors, int64_t largest,
+           int threads)
         : lay_(stages, number, parameters, tensors),
           chunks_((int)((largest + LANES - 1) / LANES)),
-          samples_(stages[0].input),
+          samples_(front, stages[0].input),
           slots_(slots()),
           packs_((int)lay_.packing.size()),
           reductions_((int)lay_.pieces.size()),
@@ -85,7 +84,7 @@ class Engine {
 
     Result step(const Batch& batch, const Rule* rule) {
         batch_ = &batch, rule_ = rule, step_++;
-        total_ = total_weight(batch.targets, batch.size);
+        total_ = total_weight(batch.targets, batch.size());
         team_.run();
         return {loss_, norm_, updated_};
     }
@@ -93,9 +92,9 @@ class Engine {
     float* gradient() { return gradient_.data(); }
 
    private:
-    int chunks() const { return (int)((batch_->size + LANES - 1) / LANES); }
+    int chunks() const { return (int)((batch_->size() + LANES - 1) / LANES); }
     int live(int chunk) const {
-        const int64_t left = batch_->size - (int64_t)chunk * LANES;
+        const int64_t left = batch_->size() - (int64_t)chunk * LANES;
         return left < LANES ? (int)left : LANES;
     }
     Room& room(int thread, int chunk) { return rooms_[norms() ? chunk : thread]; }
@@ -121,6 +120,7 @@ class Engine {
 
     void furnish(Room& room) {
         room.y.emplace_back(volume(lay_.stages[0].input));
+        samples_.lay_out(room.y[0].data());
         room.d.emplace_back(0);  // nobody asks for the gradient of the input
         for (const Stage& s : lay_.stages) {
             room.y.emplace_back(volume(s.output));
@@ -210,7 +210,9 @@ class Engine {
                     error_share(n, chunk));
     }
 
-    void fill(int chunk, Room& room) { samples_.fill(*batch_, (int64_t)chunk * LANES, live(chunk), room.y[0].data()); }
+    void fill(int chunk, Room& room) {
+        samples_.enter(batch_->samples, (int64_t)chunk * LANES, live(chunk), room.y[0].data());
+    }
 
     void forward(int k, int thread, int chunk, Room& room) {
         const Stage& s = lay_.stages[k];
@@ -305,14 +307,14 @@ class Engine {
     Moment moment(int n, int c) {
         const Stage& s = normed(n);
         const int area = s.input.height * s.input.width;
-        Moment m{0, 0, (double)batch_->size * area};
-        norm_join(shares_[n].data(), s.input.channels, chunks(), (int)batch_->size, area, c, &m.mean, &m.squares);
+        Moment m{0, 0, (double)batch_->size() * area};
+        norm_join(shares_[n].data(), s.input.channels, chunks(), (int)batch_->size(), area, c, &m.mean, &m.squares);
         return m;
     }
 
     void join_errors(int thread, int n) {
         const Stage& s = normed(n);
-        const double number = (double)batch_->size * s.input.height * s.input.width;
+        const double number = (double)batch_->size() * s.input.height * s.input.width;
         for (int c = 0; c < s.input.channels; c++) {
             const Share total = errors_of(n, c);
             Moments& m = moments(thread, n)[c];
@@ -406,7 +408,7 @@ class Engine {
 
     const Layout lay_;
     int chunks_;
-    Filling samples_;
+    const LanesEntrance samples_;
     Items slots_, packs_, reductions_, changes_;
     Team team_;
     std::vector<Room> rooms_;
@@ -429,10 +431,10 @@ class Engine {
 }  // namespace
 
 // Null: there is not enough memory.
-API void* striate_engine_create(const Stage* stages, int number, const Parameter* parameters, int tensors,
+API void* striate_engine_create(const Stage* stages, int number, const Front* front, const Parameter* parameters, int tensors,
                                 int64_t largest, int threads) {
     try {
-        return new Engine(stages, number, parameters, tensors, largest, threads);
+        return new Engine(stages, number, *front, parameters, tensors, largest, threads);
     } catch (const std::bad_alloc&) {
         return nullptr;
     }

@@ -19,7 +19,20 @@ from striate.base.network import Network
 from striate.base.operations import BatchNorm
 from striate.base.random import Purpose, StepRandomness, key
 from striate.native.library import Library
-from striate.native.program import Batch, Parameter, Result, Rule, Targets, Tensors, address, program
+from striate.native.pixels import Pixels
+from striate.native.program import (
+    KINDS,
+    Batch,
+    Parameter,
+    Pictures,
+    Result,
+    Rule,
+    Targets,
+    Tensors,
+    address,
+    front,
+    program,
+)
 from striate.native.stages import fuse
 
 Loss = Literal["cross_entropy", "mse"]
@@ -68,6 +81,7 @@ class Engine:
         network: its description; `fuse` refuses what the engine does not have.
         tensors: parameters and buffers by the description's names, contiguous float32, changed in place.
         memory: of every parameter; empty where nothing is updated.
+        pixels: how pictures of bytes become the network's input; None: batches are its input.
         largest: samples in the largest batch.
         threads: that share a batch, 1 to 16; no number depends on them.
 
@@ -83,18 +97,22 @@ class Engine:
         tensors: Tensors,
         *,
         memory: Mapping[str, Memory],
+        pixels: Pixels | None = None,
         largest: int,
         threads: int,
     ) -> None:
         self.network, self.largest = network, largest
         self.stages = fuse(network)
-        self._shape, self._map, self._outputs = network.input_shape, self.stages[0].input, prod(network.output_shape)
+        self._outputs = prod(network.output_shape)
+        self._front = front(network.input_shape if pixels else self.stages[0].input, pixels)
+        self._map = (self._front.channels, self._front.height, self._front.width)
+        self._shape, self._dtype = (self._map, torch.uint8) if pixels else (network.input_shape, torch.float32)
         self._kept = (dict(tensors), dict(memory))  # the program holds addresses alone
         self._library = functions(library)
         self.offsets = _offsets(network)
         stages = program(self.stages, tensors, self.offsets)
         parameters = _parameters(tensors, memory, self.offsets)
-        arguments = stages, len(stages), parameters, len(parameters), largest, threads
+        arguments = stages, len(stages), ctypes.byref(self._front), parameters, len(parameters), largest, threads
         self._engine = self._library.striate_engine_create(*arguments)
         if not self._engine:
             raise ResourceError("native engine", "memory", "enough", got="too little", fix="take a smaller batch_size")
@@ -111,7 +129,8 @@ class Engine:
         """One update, or without a rule the gradient alone.
 
         Args:
-            x: samples (B, *shape) float32, at most `largest`, any strides.
+            x: samples (B, *shape) float32, or with pixels pictures (B, C, h, w) uint8 without border; at most `largest`,
+                any strides.
             y: classes (B,) int64, or a probability for each (B, C); of mse, the numbers (B, K).
             goal: what is minimised.
             rule: of the update.
@@ -151,13 +170,13 @@ class Engine:
     def _laid(self, x: Tensor) -> Tensor:
         """Samples as maps; of a copy the caller must hold on to it as long as the engine reads it."""
         count, *shape = x.shape
-        assert x.dtype == torch.float32
+        assert x.dtype == self._dtype
         assert 0 < count <= self.largest
         assert tuple(shape) == self._shape
         return x if self._shape == self._map else x.reshape(count, *self._map)  # no rows, or flattened at once
 
     def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
-        batch = Batch(x.data_ptr(), x.stride(), len(x))
+        batch = Batch(Pictures(x.data_ptr(), x.stride(), len(x), KINDS[x.dtype]))
         batch.key = key(now.seed, Purpose.DROPOUT)
         batch.step, batch.first_row = now.step, now.first_row
         return batch
@@ -198,7 +217,8 @@ def functions(library: Library) -> ctypes.CDLL:
     """The library's functions of the engine, with their arguments declared."""
     found = library.functions
     found.striate_engine_create.restype = ctypes.c_void_p
-    found.striate_engine_create.argtypes = (*(ctypes.c_void_p, ctypes.c_int) * 2, ctypes.c_int64, ctypes.c_int)
+    stages, parameters = ((ctypes.c_void_p, ctypes.c_int),) * 2
+    found.striate_engine_create.argtypes = (*stages, ctypes.c_void_p, *parameters, ctypes.c_int64, ctypes.c_int)
     found.striate_engine_destroy.restype = None
     found.striate_engine_destroy.argtypes = [ctypes.c_void_p]
     found.striate_engine_step.restype = None

@@ -4,20 +4,23 @@ Each class mirrors the one of the same name in the C++ files, field by field.
 """
 
 from collections.abc import Mapping, Sequence
-from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_uint32, c_void_p
+from ctypes import POINTER, Structure, c_double, c_float, c_int32, c_int64, c_uint32, c_void_p
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from striate.base.operations import BatchNorm, Dropout, Linear, Shape
 from striate.base.padding import Pair
 from striate.base.shapes import per_axis
 from striate.base.windowed import AdaptiveMeanPool, Conv, MaxPool, MeanPool
+from striate.native.pixels import Pixels
 from striate.native.stages import FUNCTIONS, Fused
 
 Tensors = Mapping[str, Tensor]  # by the description's names, "0.weight"
 NUMBERS = {Conv: 0, MaxPool: 1, MeanPool: 2, AdaptiveMeanPool: 2, BatchNorm: 4, Linear: 5, Dropout: 6}
 POINTWISE = 3
+KINDS = {torch.uint8: 0, torch.uint16: 1, torch.float32: 2}  # of pictures' numbers, see entrance.h
 Pairs = c_int32 * 2
 
 
@@ -93,13 +96,27 @@ class Targets(Structure):
     ]
 
 
-class Batch(Structure):
-    """Samples; see batch.h."""
+class Front(Structure):
+    """From a picture's numbers to the network's; see entrance.h."""
 
     _fields_ = [
-        ("x", c_void_p),
-        ("strides", c_int64 * 4),
-        ("size", c_int64),
+        *((name, c_int32) for name in ("channels", "height", "width", "pad")),
+        ("shift", POINTER(c_float)),
+        ("scale", POINTER(c_float)),
+    ]
+
+
+class Pictures(Structure):
+    """Samples as they come; see entrance.h."""
+
+    _fields_ = [("data", c_void_p), ("strides", c_int64 * 4), ("count", c_int64), ("kind", c_int32)]
+
+
+class Batch(Structure):
+    """Samples and what they should come to; see batch.h."""
+
+    _fields_ = [
+        ("samples", Pictures),
         ("targets", Targets),
         ("key", c_uint32 * 2),
         ("step", c_uint32),
@@ -117,6 +134,20 @@ def address(tensor: Tensor | None) -> int | None:
     """Where a dense tensor's numbers lie."""
     assert tensor is None or tensor.is_contiguous()
     return None if tensor is None else tensor.data_ptr()
+
+
+def front(shape: Shape, pixels: Pixels | None) -> Front:
+    """How pictures come to the first map.
+
+    Args:
+        shape: (C, H, W) of the network's input.
+        pixels: how pictures become it; None: they are it.
+    """
+    channels, height, width = shape
+    given = pixels or Pixels(pad=0, shift=(0.0,) * channels, scale=(1.0,) * channels)
+    assert len(given.shift) == len(given.scale) == channels
+    many, border = c_float * channels, 2 * given.pad
+    return Front(channels, height - border, width - border, given.pad, many(*given.shift), many(*given.scale))
 
 
 def program(stages: Sequence[Fused], tensors: Tensors, offsets: Mapping[str, int]) -> Any:

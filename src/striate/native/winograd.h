@@ -19,7 +19,8 @@
 
 constexpr int TILES = 16;  // that the way back takes at once; a multiple of PIXELS
 constexpr int GROUP = 12;  // channels whose values at the points are made before any is made outputs of
-constexpr int LOOSE = 2;   // vectors between places: as powers of two apart they would all want the same lines of a cache
+constexpr int STRIP = PLACES + 1;  // of a channel, places of tiles: those of a tile are near, for a processor knows few pages
+                                   // at once; one more, for as powers of two apart all would want the same lines of a cache
 
 // The kernels of LANES pairs of channels, numbers o ins + c from `first` on, as vectors; those past the end are 0.
 static void spread(const float* w, int64_t first, int64_t number, int size, V* to) {
@@ -74,8 +75,8 @@ struct Values {
 
     void fit(int ins, int outs) {
         const auto grow = [](std::vector<V>& v, size_t size) { v.resize(v.size() > size ? v.size() : size); };
-        grow(x, (size_t)PLACES * (ins * TILES + LOOSE));
-        grow(e, (size_t)PLACES * (outs * TILES + LOOSE));
+        grow(x, (size_t)ins * STRIP * TILES);
+        grow(e, (size_t)outs * STRIP * TILES);
         grow(sums, (size_t)PLACES * GROUP * PIXELS);
     }
 };
@@ -95,16 +96,15 @@ static void products(const float* u, int64_t wide, const V* v, int64_t over, int
     UNROLL for (int k = 0; k < OUTS; k++) UNROLL for (int t = 0; t < MANY; t++) sums[k * PIXELS + t] = sum[k][t];
 }
 
-// For `n` channels and up to PIXELS tiles; `place`: vectors from place to place, `over`: from channel to channel.
-static void all_products(const float* u, int wide, const V* v, int64_t place, int64_t over, int inner, int n, int tiles,
-                         V* sums) {
+// For `n` channels and up to PIXELS tiles; `step`: vectors from place to place.
+static void all_products(const float* u, int wide, const V* v, int step, int inner, int n, int tiles, V* sums) {
     chosen<PIXELS>(tiles, [&](auto many) {
         constexpr int most = MOST[many];
         for (int f = 0; f < PLACES; f++)
             for (int b = 0; b < parts(n, most); b++) {
                 const int k = begins(n, most, b), outs = begins(n, most, b + 1) - k;
                 chosen<most>(outs, [&](auto number) {
-                    products<number, many>(u + (int64_t)f * inner * wide + k, wide, v + f * place, over, inner,
+                    products<number, many>(u + (int64_t)f * inner * wide + k, wide, v + f * step, STRIP * step, inner,
                                            sums + ((int64_t)f * GROUP + k) * PIXELS);
                 });
             }
@@ -117,9 +117,9 @@ static void gradient_block(const V* e, const V* v, int tiles, int64_t ins, float
     V total[OUTS][INS] = {};
     for (int t = 0; t < tiles; t++) {
         V error[OUTS];
-        UNROLL for (int o = 0; o < OUTS; o++) error[o] = e[o * TILES + t];
+        UNROLL for (int o = 0; o < OUTS; o++) error[o] = e[o * STRIP * TILES + t];
         UNROLL for (int c = 0; c < INS; c++) {
-            const V value = v[c * TILES + t];
+            const V value = v[c * STRIP * TILES + t];
             UNROLL for (int o = 0; o < OUTS; o++) total[o][c] += error[o] * value;
         }
     }
@@ -131,8 +131,7 @@ static void gradient_block(const V* e, const V* v, int tiles, int64_t ins, float
 }
 
 static void all_gradients(const ConvPlan& p, const V* e, const V* v, int tiles, float* du) {
-    const int64_t e_place = (int64_t)p.outs * TILES + LOOSE, v_place = (int64_t)p.ins * TILES + LOOSE;
-    for (int f = 0; f < PLACES; f++, du += (int64_t)p.outs * p.ins, e += e_place, v += v_place)
+    for (int f = 0; f < PLACES; f++, du += (int64_t)p.outs * p.ins, e += TILES, v += TILES)
         for (int a = 0; a < parts(p.ins, PIXELS); a++) {
             const int c = begins(p.ins, PIXELS, a), ins = begins(p.ins, PIXELS, a + 1) - c;
             chosen<PIXELS>(ins, [&](auto many) {
@@ -140,7 +139,8 @@ static void all_gradients(const ConvPlan& p, const V* e, const V* v, int tiles, 
                 for (int b = 0; b < parts(p.outs, most); b++) {
                     const int o = begins(p.outs, most, b), n = begins(p.outs, most, b + 1) - o;
                     chosen<most>(n, [&](auto outs) {
-                        gradient_block<outs, many>(e + o * TILES, v + c * TILES, tiles, p.ins, du + (int64_t)o * p.ins + c);
+                        gradient_block<outs, many>(e + (int64_t)o * STRIP * TILES, v + (int64_t)c * STRIP * TILES, tiles, p.ins,
+                                                   du + (int64_t)o * p.ins + c);
                     });
                 }
             });
@@ -167,28 +167,26 @@ struct Winograd {
 
     // Values of the inputs of tiles first ... first + many - 1.
     void inputs(const V* x, int first, int many, int step, V* to) const {
-        const int64_t place = (int64_t)p.ins * step + LOOSE;
         for (int c = 0; c < p.ins; c++)
             for (int t = 0; t < many; t++) {
-                V* own = to + c * step + t;
+                V* own = to + (int64_t)c * STRIP * step + t;
                 window_of<POINTS>(x + c * plane(s.input), s.input.rows, s.input.cols, row(first + t), column(first + t),
                                   [&](auto get) {
-                    both<POINTS, POINTS>(ToValues{}, get, [&](int i, int j, V v) { own[(i * POINTS + j) * place] = v; });
+                    both<POINTS, POINTS>(ToValues{}, get, [&](int i, int j, V v) { own[(i * POINTS + j) * step] = v; });
                 });
             }
     }
 
     // Values of the errors of the convolution's own outputs; adds to dL/db.
     void errors(const Made& made, int first, int many, V* to, float* db) const {
-        const int64_t place = (int64_t)p.outs * TILES + LOOSE;
         for (int o = 0; o < p.outs; o++) {
             V total = {};
             for (int t = 0; t < many; t++) {
-                V dz[SIDE][SIDE], *own = to + o * TILES + t;
+                V dz[SIDE][SIDE], *own = to + (int64_t)o * STRIP * TILES + t;
                 s.pooled ? pulled_largest(made, first + t, o, dz) : pulled_all(made, first + t, o, dz);
                 UNROLL for (int k = 0; k < SIDE * SIDE; k++) total += dz[k / SIDE][k % SIDE];
                 both<SIDE, POINTS>(FromOutputs{}, [&](int i, int j) { return dz[i][j]; },
-                                   [&](int i, int j, V v) { own[(i * POINTS + j) * place] = v; });
+                                   [&](int i, int j, V v) { own[(i * POINTS + j) * TILES] = v; });
             }
             if (db) db[o] += sum(total);
         }
@@ -248,8 +246,7 @@ struct Winograd {
             inputs(x, first, many, PIXELS, own.x.data());
             for (int from = 0; from < p.outs; from += GROUP) {
                 const int n = from + GROUP < p.outs ? GROUP : p.outs - from;
-                all_products(u + from, p.outs, own.x.data(), (int64_t)p.ins * PIXELS + LOOSE, PIXELS, p.ins, n, many,
-                             own.sums.data());
+                all_products(u + from, p.outs, own.x.data(), PIXELS, p.ins, n, many, own.sums.data());
                 for (int o = 0; o < n; o++)
                     for (int t = 0; t < many; t++)
                         put(own.sums.data() + o * PIXELS + t, first + t, from + o, y, keep);
@@ -276,8 +273,7 @@ struct Winograd {
     void input_gradient(const float* u, Values& own, int first, int at, int many, V* dx) const {
         for (int from = 0; from < p.ins; from += GROUP) {
             const int n = from + GROUP < p.ins ? GROUP : p.ins - from;
-            all_products(u + from, p.ins, own.e.data() + at, (int64_t)p.outs * TILES + LOOSE, TILES, p.outs, n, many,
-                         own.sums.data());
+            all_products(u + from, p.ins, own.e.data() + at, TILES, p.outs, n, many, own.sums.data());
             for (int c = 0; c < n; c++)
                 for (int t = 0; t < many; t++) give(own.sums.data() + c * PIXELS + t, first + at + t, from + c, dx);
         }
