@@ -12,6 +12,7 @@ trained.
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,9 +40,10 @@ from striate.experiment.recipe import parse_recipe
 from striate.models.catalogue import build
 from striate.models.chain import as_row
 from striate.models.describe import describe
-from striate.native.augment import windows
+from striate.native.augment import moved, windows
 from striate.native.engine import Goal
 from striate.native.library import library
+from striate.native.pixels import Pixels
 from striate.training.engine import Objective, TrainState
 from striate.training.forms import Form
 from striate.training.optimisers import Settings, sgd
@@ -79,11 +81,13 @@ def striate_engine(split: Split, batch_size: int) -> peers.Contestant:
 def native_engine(split: Split, batch_size: int) -> peers.Contestant:
     """Striate's native engine as `striate train` runs it."""
     machine(Asked(device="cpu"))  # memory that is let go of stays with the process
-    feed = feed_of(split, batch_size)
+    feed = replace(feed_of(split, batch_size), moved=moved)
+    shift, scale = (tuple(values.tolist()) for values in feed.preprocess.steps())
+    pixels = Pixels(pad=feed.preprocess.picture.pad, shift=shift, scale=scale)
     network = Form("float32", "contiguous").place(build("lenet5"), "cpu")
     description, found = describe(as_row(network, SHAPE), SHAPE), library()
     assert found is not None
-    steps = NativeSteps(parse_recipe({"batch_size": batch_size}), Goal(), description, found, samples=len(split))
+    steps = NativeSteps(parse_recipe({"batch_size": batch_size}), Goal(), description, found, len(split), pixels)
     state = TrainState(model=network, optimizer=sgd(network, Settings(lr=LR, momentum=MOMENTUM)), seed=0)
     epochs = iter(range(1000))
 

@@ -236,6 +236,29 @@ def test_memory_is_taken_for_the_samples_that_there_are(asked, tmp_path, monkeyp
     assert max(sizes) < 1000
 
 
+@pytest.mark.parametrize(
+    ("more", "dtype"),
+    [
+        ({}, torch.uint8),
+        ({"augment": {"mixup": 0.4}}, torch.float32),
+        ({"augment": {"rotate": 5}}, torch.float32),
+        ({"preprocess": {"normalise": "zca"}}, torch.float32),
+    ],
+    ids=["moved", "mixed", "turned", "whitened"],
+)
+def test_pictures_that_are_only_moved_come_as_bytes(asked, more, dtype, tmp_path, monkeypatch):
+    seen = set()
+
+    class Watched(Engine):
+        def step(self, x, *given):
+            seen.add(x.dtype)
+            return super().step(x, *given)
+
+    monkeypatch.setattr(native_steps, "Engine", Watched)
+    run({**asked, **more, "model": MIXED, "epochs": 1}, tmp_path / "run", engine="native")
+    assert seen == {dtype}
+
+
 def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tmp_path):
     wanted = {**asked, "optimizer": "rmsprop", "execution": {"engine": "native"}}
     with pytest.raises(ConfigError, match="native with optimizer = rmsprop"):

@@ -36,6 +36,14 @@ def both(feed, samples, epoch=2):
     return batch_of(feed, epoch, samples)[0], batch_of(replace(feed, windows=native.windows), epoch, samples)[0]
 
 
+def normalised(feed, samples, epoch=2):
+    """The batch as the bytes that the library moves, which become input afterwards."""
+    in_bytes = batch_of(replace(feed, windows=native.windows, moved=native.moved), epoch, samples)[0]
+    assert in_bytes.dtype == torch.uint8
+    assert in_bytes.is_contiguous(memory_format=torch.channels_last)
+    return feed.preprocess.to_input(in_bytes)
+
+
 def same(x, y):
     return x.shape == y.shape and x.stride() == y.stride() and torch.equal(x, y)
 
@@ -58,6 +66,7 @@ def test_a_batch_is_torchs_to_the_bit_whatever_the_sizes_shifts_and_flips():
         assert torch.equal(x, y)
         assert x.stride() == y.stride() or not count
         assert y.shape == (count, channels, size[0] + 2 * pad, size[1] + 2 * pad)
+        assert torch.equal(normalised(feed, np.arange(count, dtype=np.int64) * 2), x)
 
     holds()
 
@@ -89,7 +98,8 @@ def test_pictures_are_read_where_they_lie_in_whichever_segment():
     parts = pixels(4, 6, 7, 3), pixels(3, 6, 7, 3, seed=1)
     segment, row = np.array([1, 0, 0, 1, 1]), np.array([2, 3, 0, 0, 1])
     feed = feed_of(Shelved(parts, segment, row), Picture(3, 6, 7), Augment(2, True))
-    assert same(*both(feed, np.array([4, 0, 2, 2, 1, 3])))
+    assert same(*both(feed, samples := np.array([4, 0, 2, 2, 1, 3])))
+    assert torch.equal(normalised(feed, samples), batch_of(feed, 2, samples)[0])
     upside_down = Held(parts[0][::-1])  # not dense
     assert same(*both(feed_of(upside_down, Picture(3, 6, 7), Augment(2, True)), np.arange(4)))
 
@@ -121,6 +131,8 @@ def test_a_row_that_is_not_there_is_never_read(places):
     moves, steps = torch.zeros(1, 4, dtype=torch.int64), (torch.zeros(1), torch.ones(1))
     with pytest.raises(AssertionError, match="a row of each segment"):
         native.windows((pixels(2, 3, 3, 1),), np.array(places), moves, size=(3, 3), border=0, steps=steps)
+    with pytest.raises(AssertionError, match="a row of each segment"):
+        native.moved((pixels(2, 3, 3, 1),), np.array(places), moves, size=(3, 3))
 
 
 @pytest.mark.usefixtures("instructions")

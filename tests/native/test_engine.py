@@ -23,6 +23,7 @@ from striate.native import stages
 from striate.native.engine import Engine, Goal, Memory
 from striate.native.forward import Forward
 from striate.native.library import absence, library
+from striate.native.pixels import Pixels
 from striate.native.program import Rule
 from striate.native.stages import fuse
 
@@ -75,9 +76,9 @@ def samples(network, count, seed=0):
     return torch.randn(count, *network.input_shape, generator=draw), torch.randint(classes, (count,), generator=draw)
 
 
-def engine(network, tensors, *, largest, threads=1, memory=None):
+def engine(network, tensors, *, largest, threads=1, memory=None, pixels=None):
     detached = {name: tensor.detach() for name, tensor in tensors.items()}
-    return Engine(library(), network, detached, memory=memory or {}, largest=largest, threads=threads)
+    return Engine(library(), network, detached, memory=memory or {}, pixels=pixels, largest=largest, threads=threads)
 
 
 def exact(text, shape, module, x, y, criterion):
@@ -140,6 +141,36 @@ def compare_once(text, shape, count, threads, to, seed):
             close(buffer, buffers[name])
     assert all(torch.equal(before[name], parameter) for name, parameter in module.named_parameters())
     return own, module, x
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("conv 6 5x5 pad 2, relu, maxpool 2, flatten, linear 10", (1, 28, 28)),
+        ("conv 6 3x3, batch_norm, relu, flatten, linear 10", (3, 21, 13)),
+        ("conv 4 3x3, flatten, linear 3", (2, 6, 3)),  # rows that are shorter than a vector
+        ("flatten, linear 12, relu, linear 3", (3, 10, 17)),
+    ],
+)
+@pytest.mark.parametrize("pad", [0, 2])
+@pytest.mark.parametrize("count", [5, 32, 37])
+def test_a_batch_of_bytes_comes_to_the_bits_of_its_numbers(text, shape, layout, pad, count):
+    channels, height, width = shape
+    padded = (channels, height + 2 * pad, width + 2 * pad)
+    network, _, tensors = made(text, padded)
+    draw = torch.Generator().manual_seed(1)
+    pictures = torch.randint(256, (count, *shape), generator=draw, dtype=torch.uint8).contiguous(memory_format=layout)
+    y = torch.randint(3, (count,), generator=draw)
+    shift, scale = torch.tensor([100.0, 30.5, 200.0][:channels]), torch.tensor([0.02, 0.015, 0.01][:channels])
+    pixels = Pixels(pad=pad, shift=tuple(shift.tolist()), scale=tuple(scale.tolist()))
+    numbers = (F.pad(pictures, (pad,) * 4).float() - shift[:, None, None]) * scale[:, None, None]
+    of_bytes = engine(network, tensors, largest=count, pixels=pixels)
+    of_numbers = engine(network, tensors, largest=count, threads=2)
+    for _ in range(2):  # the border is laid out once
+        found, expected = (e.step(x, y, Goal(), None, NOW) for e, x in ((of_bytes, pictures), (of_numbers, numbers)))
+        assert found.loss == expected.loss
+        assert all(torch.equal(of_bytes.gradients()[name], g) for name, g in of_numbers.gradients().items())
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

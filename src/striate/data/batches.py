@@ -55,6 +55,22 @@ class Windows(Protocol):
         ...
 
 
+@runtime_checkable
+class Moved(Protocol):
+    """Moves bytes alone: the windows that `Windows` would normalise."""
+
+    def __call__(
+        self,
+        segments: tuple[UInt8[np.ndarray, "_ H W C"], ...],
+        places: Int64[np.ndarray, "B 2"],
+        moves: Int64[Tensor, "B 4"],
+        *,
+        size: tuple[int, int],
+    ) -> UInt8[Tensor, "B C h w"]:
+        """Of pictures that lie in a segment's row: windows, mirrored or not (`augment.moves`)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """What training batches are made of.
@@ -71,6 +87,8 @@ class Feed:
         device: where the batches go.
         windows: what makes input of pictures that are only moved, such as `striate.native.augment.windows`; None leaves
             it to torch.
+        moved: what moves them where that makes no input of them: batches are then bytes without border, for an engine
+            that normalises as it reads them; needs `windows`, and that pictures are `in_one_pass` and not mixed.
     """
 
     split: Split
@@ -83,9 +101,11 @@ class Feed:
     balanced: bool = False
     device: str | torch.device = "cpu"
     windows: Windows | None = None
+    moved: Moved | None = None
 
     def __post_init__(self) -> None:
         assert self.batch_size >= 1
+        assert self.moved is None or (self.in_one_pass and not self.augment.mixes)
 
     @property
     def in_one_pass(self) -> bool:
@@ -153,8 +173,8 @@ def training_batches(feed: Feed, epoch: int, first: int = 0, rows: Callable[[int
         rows: which rows of a batch to make, by its length; another process makes the others.
 
     Yields:
-        (input (B, C, H, W) float32 channels last, labels (B,) int64, or a probability for each class where pictures
-        are mixed).
+        (input (B, C, H, W) float32 channels last, or bytes where the feed has `moved`; labels (B,) int64, or a
+        probability for each class where pictures are mixed).
     """
     assert first >= 0
     batches = _training_batches(feed, epoch, first, rows)
@@ -222,18 +242,16 @@ def _mixed(feed: Feed, batch: Batch, draws: Draws | None) -> Batch:
     return batch if draws is None or not feed.augment.mixes else mix(*batch, draws, feed.num_classes)
 
 
-def _in_one_pass(feed: Feed, rows: Samples, draws: Draws | None) -> Float32[Tensor, "B C H W"]:
+def _in_one_pass(feed: Feed, rows: Samples, draws: Draws | None) -> Shaped[Tensor, "B C H W"]:
     assert feed.windows is not None
     picture, pictures = feed.preprocess.picture, lying(feed.split.pictures, rows)
     size, (high, wide) = (picture.height, picture.width), pictures.segments[0].shape[1:3]
-    return feed.windows(
-        pictures.segments,
-        np.stack([pictures.segment, pictures.row], 1),
-        torch.zeros(len(rows), 4, dtype=torch.int64) if draws is None else moves(draws, (high, wide), size),
-        size=size,
-        border=picture.pad,
-        steps=feed.preprocess.steps(),
-    )
+    places = np.stack([pictures.segment, pictures.row], 1)
+    how = torch.zeros(len(rows), 4, dtype=torch.int64) if draws is None else moves(draws, (high, wide), size)
+    if feed.moved is not None:
+        return feed.moved(pictures.segments, places, how, size=size)
+    steps = feed.preprocess.steps()
+    return feed.windows(pictures.segments, places, how, size=size, border=picture.pad, steps=steps)
 
 
 def _step_by_step(feed: Feed, rows: Samples, draws: Draws | None) -> Float32[Tensor, "B C H W"]:

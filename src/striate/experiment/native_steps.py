@@ -19,6 +19,7 @@ from striate.models.chain import described_in_a_row
 from striate.native.engine import Engine, Goal, Loss, Memory
 from striate.native.forward import Forward
 from striate.native.library import Library, absence, library
+from striate.native.pixels import Pixels
 from striate.native.program import Rule
 from striate.native.stages import fuse
 from striate.training.engine import UNDIVIDED, Autocast, Batch, Division, Objective, TrainState, each_batch
@@ -154,6 +155,7 @@ class NativeSteps:
         description: of the network.
         library: with the kernels.
         samples: that there are; a batch has no more.
+        pixels: how batches of bytes become the network's input; None: batches are its input.
     """
 
     recipe: Recipe
@@ -161,6 +163,7 @@ class NativeSteps:
     description: Description
     library: Library = field(repr=False)
     samples: int
+    pixels: Pixels | None = None
 
     def __call__(
         self,
@@ -197,7 +200,9 @@ class Updates:
         own = {name: memory[id(tensor)] for name, tensor in names.items() if id(tensor) in memory}
         tensors = {name: tensor.detach() for name, tensor in names.items()}
         size, threads = min(_batch_size(steps.recipe), steps.samples), torch.get_num_threads()
-        self.engine = Engine(steps.library, steps.description, tensors, memory=own, largest=size, threads=threads)
+        self.engine = Engine(
+            steps.library, steps.description, tensors, memory=own, pixels=steps.pixels, largest=size, threads=threads
+        )
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -273,7 +278,7 @@ def named(model: nn.Module, description: Description) -> Mapping[str, Tensor]:
     return named
 
 
-def native_steps(recipe: Recipe, built: Network, counts: list[int], samples: int) -> NativeSteps:
+def native_steps(recipe: Recipe, built: Network, counts: list[int], samples: int, pixels: Pixels | None) -> NativeSteps:
     """The loop of a plan that has this engine.
 
     Args:
@@ -281,6 +286,7 @@ def native_steps(recipe: Recipe, built: Network, counts: list[int], samples: int
         built: the network.
         counts: training samples of every class, where there are classes.
         samples: for training, in all.
+        pixels: how batches of bytes become the network's input; None: batches are its input.
 
     Raises:
         ConfigError: the library is not there, or the network is another.
@@ -291,4 +297,4 @@ def native_steps(recipe: Recipe, built: Network, counts: list[int], samples: int
         raise ConfigError("execution", "engine", "there", got=f"native, but {absence()}", fix=fix)
     asked, weights = recipe.loss, class_weights(recipe.loss.class_weights, counts)
     goal = Goal(loss=LOSSES[recipe.task], label_smoothing=asked.label_smoothing or 0.0, weights=weights)
-    return NativeSteps(recipe, goal, described(built), found, samples)
+    return NativeSteps(recipe, goal, described(built), found, samples, pixels)

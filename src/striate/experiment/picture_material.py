@@ -27,8 +27,9 @@ from striate.experiment.recipe import Recipe
 from striate.experiment.settle import batch_size, settle, usual_changes
 from striate.models.card import Given
 from striate.models.catalogue import card
-from striate.native.augment import windows
+from striate.native.augment import moved, windows
 from striate.native.library import library
+from striate.native.pixels import Pixels
 
 MEASURED_AT_ONCE = 256  # pictures
 PAPER_PAD = 2  # pixels: LeCun et al. 1998 put the 28x28 digits in the middle of 32x32
@@ -102,6 +103,15 @@ class PictureMaterial:
         """The batches of an epoch from number `first` on."""
         batches = training_batches(replace(self.feed, batch_size=batch_size), epoch, first, rows)
         return self._targeted(batches)
+
+    def in_bytes(self) -> "tuple[PictureMaterial, Pixels] | None":
+        """The same with training batches of bytes, and how they become the input; None where more is done to them."""
+        feed, augment = self.feed, self.feed.augment
+        if not feed.in_one_pass or augment.mixes or self.own_target:
+            return None
+        shift, scale = (tuple(values.tolist()) for values in self.preprocess.steps())
+        pixels = Pixels(pad=self.preprocess.picture.pad, shift=shift, scale=scale)
+        return replace(self, feed=replace(feed, moved=moved)), pixels
 
     def evaluation(self, part: str, *, rows: Callable[[int], slice] = whole) -> Iterator[Batch]:
         """The pictures of a split once, in their order."""

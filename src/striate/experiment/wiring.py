@@ -15,12 +15,14 @@ from striate.experiment.calculus_steps import calculus_plan, calculus_steps
 from striate.experiment.material import Material
 from striate.experiment.native_steps import NativeSteps, native_plan, native_steps
 from striate.experiment.network import Network, architecture_of, network_of
+from striate.experiment.picture_material import PictureMaterial
 from striate.experiment.recipe import Recipe
 from striate.experiment.tasks.catalogue import TASKS
 from striate.experiment.tasks.classify import Classify
 from striate.experiment.tasks.task import Task
 from striate.experiment.transfer import freeze
 from striate.models.catalogue import title
+from striate.native.pixels import Pixels
 from striate.training.average import Average
 from striate.training.engine import Fit, Objective, TrainState, fit
 from striate.training.optimisers import OPTIMISERS, Settings
@@ -184,7 +186,8 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
     plan.place(built.module)
     model = synchronise(plan.place(built.trained(recipe.seed)), processes)
     steps_per_epoch = ceil(material.count("train") / batch_size_of(recipe))
-    steps = _steps(recipe, built, task, plan, material.count("train"))
+    material, pixels = _in_bytes(material, plan)
+    steps = _steps(recipe, built, task, plan, material.count("train"), pixels)
     return Wired(
         recipe=recipe,
         material=material,
@@ -205,13 +208,19 @@ def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = 
     )
 
 
-def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan, samples: int) -> Fit:
+def _in_bytes(material: Material, plan: Plan) -> tuple[Material, Pixels | None]:
+    """For an engine that normalises as it reads: pictures that need no more than that come as they lie."""
+    found = material.in_bytes() if plan.engine == "native" and isinstance(material, PictureMaterial) else None
+    return found or (material, None)
+
+
+def _steps(recipe: Recipe, built: Network, task: Task, plan: Plan, samples: int, pixels: Pixels | None) -> Fit:
     """What makes the updates."""
     if plan.engine == "torch":
         return fit
     counts = task.counts() if isinstance(task, Classify) else []
     if plan.engine == "native":
-        return native_steps(recipe, built, counts, samples)
+        return native_steps(recipe, built, counts, samples, pixels)
     return calculus_steps(recipe, built, counts)
 
 

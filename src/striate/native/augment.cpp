@@ -12,7 +12,7 @@ struct Windows {  // as in augment.py
     const uint8_t* const* pictures;  // H W C bytes each
     const int64_t* moves;            // of each: top, left, whether mirrored left to right, and top to bottom
     const float *shift, *scale;      // a channel's
-    float* out;                      // B h+2p w+2p C
+    void* out;                       // B h+2p w+2p C, float32; moved alone B h w C, bytes
     int64_t count, H, W, C, h, w, p;
     int32_t threads;
 };
@@ -20,6 +20,8 @@ struct Windows {  // as in augment.py
 namespace {
 
 constexpr int64_t ROWS = 8;  // made ahead: what was just written cannot be read at other offsets at once
+
+constexpr int64_t SOON = 4, FAR = 4096;  // pictures ahead, and bytes of one, that are asked for: they lie anywhere
 
 struct Plan {
     Windows of;
@@ -92,15 +94,20 @@ struct View {
         for (int64_t at = 0; at < (end - first) * o.C; at += LINE) __builtin_prefetch(from + at);
     }
 
-    // Row i of the result as bytes: where the picture has it, or made in `to`, whose other bytes are 0, or all 0.
-    const uint8_t* row(const Windows& o, int64_t i, uint8_t* to, const uint8_t* zeros) const {
-        const uint8_t* from = source(o, i);
-        if (!from) return zeros;
-        if (whole) return from;
+    // Row i of the result as bytes, made in `to`, whose other bytes are 0; not one that has none in the picture.
+    void make(const Windows& o, const uint8_t* from, uint8_t* to) const {
         if (flip)
             mirrored(to + place * o.C, from, end - first, o.C);
         else
             memcpy(to + place * o.C, from, size_t((end - first) * o.C));
+    }
+
+    // The same: where the picture has it, or made in `to`, whose other bytes are 0, or all 0.
+    const uint8_t* row(const Windows& o, int64_t i, uint8_t* to, const uint8_t* zeros) const {
+        const uint8_t* from = source(o, i);
+        if (!from) return zeros;
+        if (whole) return from;
+        make(o, from, to);
         return to;
     }
 };
@@ -121,7 +128,7 @@ void picture(void* context, int64_t number, int who) {
     for (int64_t i = 0; i < ROWS; i++) prepare(i);
     for (int64_t i = 0; i < rows; i++) {
         const uint8_t* row = from[i % ROWS];
-        write(o.out + (number * rows + i) * plan.row, plan.row, plan.streams, [&](int64_t at, auto lanes) {
+        write((float*)o.out + (number * rows + i) * plan.row, plan.row, plan.streams, [&](int64_t at, auto lanes) {
             return (bytes(row + at, lanes) - load(shift + at)) * load(scale + at);
         });
         prepare(i + ROWS);
@@ -129,7 +136,33 @@ void picture(void* context, int64_t number, int who) {
     if (plan.streams) streamed();
 }
 
+// The bytes as they are.
+void moved(void* context, int64_t number, int) {
+    const Plan& plan = *(const Plan*)context;
+    const Windows& o = plan.of;
+    const int64_t soon = number + SOON < o.count ? number + SOON : o.count - 1;
+    for (int64_t at = 0; at < o.H * o.W * o.C && at < FAR; at += LINE) __builtin_prefetch(o.pictures[soon] + at);
+    const View view(plan, number);
+    uint8_t* to = (uint8_t*)o.out + number * o.h * plan.row;
+    if (!view.top && !view.left && !view.flip && !view.upside_down && o.h == o.H && o.w == o.W) {
+        memcpy(to, view.picture, size_t(o.h * plan.row));
+        return;
+    }
+    memset(to, 0, size_t(o.h * plan.row));
+    for (int64_t i = 0; i < o.h; i++, to += plan.row)
+        if (const uint8_t* from = view.source(o, i)) view.make(o, from, to);
+}
+
 }  // namespace
+
+// Without a border.
+API void striate_moved(const Windows* windows) {
+    Plan plan = {};
+    const Windows& o = plan.of = *windows;
+    plan.row = o.w * o.C;
+    const int64_t worth = 1 + o.count * o.h * plan.row / CACHED;  // copying what is in a cache takes less than waking
+    in_pieces(o.count, int(worth < o.threads ? worth : o.threads), moved, &plan);
+}
 
 // 0: done; 1: no memory for the rows.
 API int striate_windows(const Windows* windows) {

@@ -50,21 +50,49 @@ def windows(
     Returns:
         As large as windows and borders, channels last in memory.
     """
-    found = library()
-    assert found is not None, "the caller asks library() first"
-    count, (H, W, C), (h, w) = len(places), segments[0].shape[1:], size
-    out = torch.empty((count, C, h + 2 * border, w + 2 * border), memory_format=torch.channels_last)
+    (h, w), channels = size, segments[0].shape[3]
+    out = torch.empty((len(places), channels, h + 2 * border, w + 2 * border), memory_format=torch.channels_last)
     addresses, moves = _addresses(segments, places), moves.contiguous()
     shift, scale = (values.contiguous() for values in steps)
-    assert len(moves) == count, "one move a picture"
-    assert len(shift) == len(scale) == C, "one step a channel"
-    call = _Call(
-        addresses.ctypes.data, moves.data_ptr(), shift.data_ptr(), scale.data_ptr(), out.data_ptr(),
-        count, H, W, C, h, w, border, torch.get_num_threads(),
-    )  # fmt: skip
-    if found.functions.striate_windows(ctypes.byref(call)):
+    assert len(shift) == len(scale) == channels, "one step a channel"
+    call = _call(segments, addresses, moves, size, out)
+    call.p, call.shift, call.scale = border, shift.data_ptr(), scale.data_ptr()
+    if _functions().striate_windows(ctypes.byref(call)):
         raise MemoryError("windows: no memory for a row of each thread.\n  Fix: free some")
     return out
+
+
+def moved(
+    segments: Segments, places: Int64[np.ndarray, "B 2"], moves: Int64[Tensor, "B 4"], *, size: tuple[int, int]
+) -> UInt8[Tensor, "B C h w"]:
+    """The same windows as the bytes that they are, for whoever normalises as it reads them; arguments as there."""
+    shape = (len(places), segments[0].shape[3], *size)
+    out = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+    addresses, moves = _addresses(segments, places), moves.contiguous()
+    _functions().striate_moved(ctypes.byref(_call(segments, addresses, moves, size, out)))
+    return out
+
+
+def _functions() -> ctypes.CDLL:
+    found = library()
+    assert found is not None, "the caller asks library() first"
+    return found.functions
+
+
+def _call(
+    segments: Segments,
+    addresses: Int64[np.ndarray, " B"],
+    moves: Int64[Tensor, "B 4"],
+    size: tuple[int, int],
+    out: Tensor,
+) -> _Call:
+    """Of addresses: the caller holds on to what lies there."""
+    assert len(moves) == len(addresses), "one move a picture"
+    return _Call(
+        pictures=addresses.ctypes.data, moves=moves.data_ptr(), out=out.data_ptr(), count=len(addresses),
+        H=segments[0].shape[1], W=segments[0].shape[2], C=segments[0].shape[3], h=size[0], w=size[1],
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
 
 
 def _addresses(segments: Segments, places: Int64[np.ndarray, "B 2"]) -> Int64[np.ndarray, " B"]:

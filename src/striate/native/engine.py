@@ -129,8 +129,8 @@ class Engine:
         """One update, or without a rule the gradient alone.
 
         Args:
-            x: samples (B, *shape) float32, or with pixels pictures (B, C, h, w) uint8 without border; at most `largest`,
-                any strides.
+            x: samples (B, *shape) float32, or with pixels pictures (B, C, h, w) uint8 without border; `largest` at
+                most, any strides.
             y: classes (B,) int64, or a probability for each (B, C); of mse, the numbers (B, K).
             goal: what is minimised.
             rule: of the update.
