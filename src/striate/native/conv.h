@@ -214,47 +214,35 @@ static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const flo
     }
 }
 
-// Call f<n>() for a run-time n in 1 ... most.
-template <int N, class F>
-INLINE void chosen(int n, F&& f) {
-    if constexpr (N > 0) {
-        if (n == N)
-            f(std::integral_constant<int, N>());
-        else
-            chosen<N - 1>(n, f);
-    }
-}
-
 template <int AT_ONCE>
 static void conv_columns(const Stage& s, const ConvPlan& p, const V* x, const float* packed, int row, int from, V* y) {
-    for (int g = 0; g < s.groups; g++)
-        for (int b = 0; b < parts(p.outs, MOST[AT_ONCE]); b++) {
-            const int o = begins(p.outs, MOST[AT_ONCE], b), n = begins(p.outs, MOST[AT_ONCE], b + 1) - o;
+    const Parts blocks(p.outs, MOST[AT_ONCE]);
+    for (int g = 0; g < s.groups; g++) {
+        const V* at = x + place(s.input, g * p.ins, row * s.stride[0]) + from * s.stride[1];
+        const float* w = packed + (int64_t)g * p.taps * p.outs;
+        in_parts<MOST[AT_ONCE]>(blocks, [&](int o, auto outs) {
             const int first = g * p.outs + o;
-            const V* at = x + place(s.input, g * p.ins, row * s.stride[0]) + from * s.stride[1];
-            const float* w = packed + (int64_t)g * p.taps * p.outs + o;
-            chosen<MOST[AT_ONCE]>(n, [&](auto outs) {
-                conv_pixels<outs, AT_ONCE>(s, p, at, w, first, y + place(s.output, first, row) + from);
-            });
-        }
+            conv_pixels<outs, AT_ONCE>(s, p, at, w + o, first, y + place(s.output, first, row) + from);
+        });
+    }
 }
 
 // A row of windows, all outputs: what they read of the input is then still near.
 template <class Keep>
 static void conv_row_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* packed, int row, V* y, Keep keep) {
-    for (int g = 0; g < s.groups; g++)
-        for (int b = 0; b < parts(p.outs, MOST[4]); b++) {
-            const int o = begins(p.outs, MOST[4], b), n = begins(p.outs, MOST[4], b + 1) - o, first = g * p.outs + o;
-            const float* w = packed + (int64_t)g * p.taps * p.outs + o;
-            const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]);
-            V* to = y + place(s.output, first, row);
+    const Parts blocks(p.outs, MOST[4]);
+    for (int g = 0; g < s.groups; g++) {
+        const V* at = x + place(s.input, g * p.ins, 2 * row * s.stride[0]);
+        const float* w = packed + (int64_t)g * p.taps * p.outs;
+        in_parts<MOST[4]>(blocks, [&](int o, auto outs) {
+            const int first = g * p.outs + o;
             const int64_t out = ((int64_t)first * s.output.height + row) * s.output.width;
-            chosen<MOST[4]>(n, [&](auto outs) {
-                for (int column = 0; column < s.output.width; column++)
-                    conv_pooled<outs>(s, p, at + 2 * column * s.stride[1], w, first, to + column,
-                                      [&](int64_t o, M winner) { keep(out + column + o, winner); });
-            });
-        }
+            V* to = y + place(s.output, first, row);
+            for (int column = 0; column < s.output.width; column++)
+                conv_pooled<outs>(s, p, at + 2 * column * s.stride[1], w + o, first, to + column,
+                                  [&](int64_t o, M winner) { keep(out + column + o, winner); });
+        });
+    }
 }
 
 // `keep` is told each pooling's winner, see `Winners`.
@@ -301,11 +289,9 @@ static void conv_input(const Stage& s, const ConvPlan& p, const V* dz, const flo
     for (int g = 0; g < s.groups; g++, dz += outputs, dx += p.ins * size, packed += (int64_t)p.outs * p.taps)
         for (const Run& run : p.runs)
             chosen<PIXELS>(run.number, [&](auto pixels) {
-                constexpr int most = MOST[pixels];
-                for (int b = 0; b < parts(p.ins, most); b++) {
-                    const int c = begins(p.ins, most, b), n = begins(p.ins, most, b + 1) - c;
-                    chosen<most>(n, [&](auto ins) { input_pixels<ins, pixels>(s, p, dz, run, packed + c, dx + c * size); });
-                }
+                in_parts<MOST[pixels]>({p.ins, MOST[pixels]}, [&](int c, auto ins) {
+                    input_pixels<ins, pixels>(s, p, dz, run, packed + c, dx + c * size);
+                });
             });
 }
 
@@ -345,20 +331,15 @@ static void weight_block(const Stage& s, const ConvPlan& p, const Band& band, co
 
 // Adds to dL/dw.
 static void conv_weight(const Stage& s, const ConvPlan& p, const Band& band, const V* x, float* dw) {
-    constexpr int OUTS = MOST[PIXELS];
+    const Parts outputs(p.outs, MOST[PIXELS]), taps(p.taps, PIXELS);
     for (int g = 0; g < s.groups; g++)
-        for (int b = 0; b < parts(p.outs, OUTS); b++) {
-            const int o = begins(p.outs, OUTS, b), n = begins(p.outs, OUTS, b + 1) - o, first = g * p.outs + o;
-            for (int a = 0; a < parts(p.taps, PIXELS); a++) {
-                const int t = begins(p.taps, PIXELS, a), taps = begins(p.taps, PIXELS, a + 1) - t;
-                chosen<OUTS>(n, [&](auto outs) {
-                    chosen<PIXELS>(taps, [&](auto many) {
-                        weight_block<outs, many>(s, p, band, band.dz + first * band.over, x + place(s.input, g * p.ins, 0),
-                                                 p.offset.data() + t, dw + (int64_t)first * p.taps + t);
-                    });
-                });
-            }
-        }
+        in_parts<MOST[PIXELS]>(outputs, [&](int o, auto outs) {
+            const int first = g * p.outs + o;
+            in_parts<PIXELS>(taps, [&](int t, auto many) {
+                weight_block<outs, many>(s, p, band, band.dz + first * band.over, x + place(s.input, g * p.ins, 0),
+                                         p.offset.data() + t, dw + (int64_t)first * p.taps + t);
+            });
+        });
 }
 
 // Adds to dL/db.

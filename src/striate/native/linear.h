@@ -21,10 +21,7 @@ static void linear_block(const Stage& s, const V* x, int ins, int first, V* y) {
 
 static void linear_forward(const Stage& s, const V* x, V* y) {
     const int ins = (int)count(s.input), outs = s.output.channels;
-    for (int b = 0; b < parts(outs, MOST[1]); b++) {
-        const int o = begins(outs, MOST[1], b), n = begins(outs, MOST[1], b + 1) - o;
-        chosen<MOST[1]>(n, [&](auto many) { linear_block<many>(s, x, ins, o, y); });
-    }
+    in_parts<MOST[1]>({outs, MOST[1]}, [&](int o, auto many) { linear_block<many>(s, x, ins, o, y); });
 }
 
 template <int INS>
@@ -40,10 +37,7 @@ static void linear_input_block(const Stage& s, const V* dz, int ins, int first, 
 
 static void linear_input(const Stage& s, const V* dz, V* dx) {
     const int ins = (int)count(s.input);
-    for (int b = 0; b < parts(ins, MOST[1]); b++) {
-        const int i = begins(ins, MOST[1], b), n = begins(ins, MOST[1], b + 1) - i;
-        chosen<MOST[1]>(n, [&](auto many) { linear_input_block<many>(s, dz, ins, i, dx); });
-    }
+    in_parts<MOST[1]>({ins, MOST[1]}, [&](int i, auto many) { linear_input_block<many>(s, dz, ins, i, dx); });
 }
 
 // Rows of the inputs of a chunk's samples, each `stride` long (a multiple of LANES); beyond `ins` nothing is asked for.

@@ -1,6 +1,8 @@
 // How activations lie: one vector holds the same number of LANES samples, and a map is [channel][row][column] of them.
 #pragma once
 
+#include <type_traits>
+
 #include "vector.h"
 
 // Channels, height and width, and the border of zeros around every channel that the next convolution reads.
@@ -44,9 +46,36 @@ struct Unasked {
     void operator()(int64_t, M) const {}
 };
 
-// n things in the fewest parts of at most `most`, as equal as can be: part `number` begins here.
-INLINE int parts(int n, int most) { return (n + most - 1) / most; }
-INLINE int begins(int n, int most, int number) { return (int)((int64_t)n * number / parts(n, most)); }
+// n things in the fewest parts of at most `most`, as equal as can be.
+struct Parts {
+    int number, size, larger;  // parts, and things in each; the first `larger` have one more
+
+    Parts(int n, int most)
+        : number((n + most - 1) / most), size(number ? n / number : 0), larger(number ? n % number : 0) {}
+
+    int begin(int part) const { return part * size + (part < larger ? part : larger); }
+    int length(int part) const { return size + (part < larger); }
+};
+
+// f<n>() for a run-time n in 1 ... N.
+template <int N, class F>
+INLINE void chosen(int n, F&& f) {
+    if constexpr (N > 0) {
+        if (n == N)
+            f(std::integral_constant<int, N>());
+        else
+            chosen<N - 1>(n, f);
+    }
+}
+
+// f<length>(first) of each part; MOST: what they were made with.
+template <int MOST, class F>
+INLINE void in_parts(const Parts& parts, F&& f) {
+    for (int k = 0; k < parts.number; k++) chosen<MOST>(parts.length(k), [&](auto length) { f(parts.begin(k), length); });
+}
+
+INLINE int parts(int n, int most) { return Parts(n, most).number; }
+INLINE int begins(int n, int most, int number) { return Parts(n, most).begin(number); }
 
 // Accumulators that fit the registers: outputs at once, for 1 to 4 pixels at once.
 #if LANES == 16

@@ -99,15 +99,11 @@ static void products(const float* u, int64_t wide, const V* v, int64_t over, int
 // For `n` channels and up to PIXELS tiles; `step`: vectors from place to place.
 static void all_products(const float* u, int wide, const V* v, int step, int inner, int n, int tiles, V* sums) {
     chosen<PIXELS>(tiles, [&](auto many) {
-        constexpr int most = MOST[many];
-        for (int f = 0; f < PLACES; f++)
-            for (int b = 0; b < parts(n, most); b++) {
-                const int k = begins(n, most, b), outs = begins(n, most, b + 1) - k;
-                chosen<most>(outs, [&](auto number) {
-                    products<number, many>(u + (int64_t)f * inner * wide + k, wide, v + f * step, STRIP * step, inner,
-                                           sums + ((int64_t)f * GROUP + k) * PIXELS);
-                });
-            }
+        const Parts blocks(n, MOST[many]);
+        for (int f = 0; f < PLACES; f++, u += (int64_t)inner * wide, v += step, sums += GROUP * PIXELS)
+            in_parts<MOST[many]>(blocks, [&](int k, auto outs) {
+                products<outs, many>(u + k, wide, v, STRIP * step, inner, sums + k * PIXELS);
+            });
     });
 }
 
@@ -131,20 +127,14 @@ static void gradient_block(const V* e, const V* v, int tiles, int64_t ins, float
 }
 
 static void all_gradients(const ConvPlan& p, const V* e, const V* v, int tiles, float* du) {
+    const Parts inputs(p.ins, PIXELS), outputs[] = {{0, 1}, {p.outs, MOST[1]}, {p.outs, MOST[2]}, {p.outs, MOST[3]}, {p.outs, MOST[4]}};
     for (int f = 0; f < PLACES; f++, du += (int64_t)p.outs * p.ins, e += TILES, v += TILES)
-        for (int a = 0; a < parts(p.ins, PIXELS); a++) {
-            const int c = begins(p.ins, PIXELS, a), ins = begins(p.ins, PIXELS, a + 1) - c;
-            chosen<PIXELS>(ins, [&](auto many) {
-                constexpr int most = MOST[many];
-                for (int b = 0; b < parts(p.outs, most); b++) {
-                    const int o = begins(p.outs, most, b), n = begins(p.outs, most, b + 1) - o;
-                    chosen<most>(n, [&](auto outs) {
-                        gradient_block<outs, many>(e + (int64_t)o * STRIP * TILES, v + (int64_t)c * STRIP * TILES, tiles, p.ins,
-                                                   du + (int64_t)o * p.ins + c);
-                    });
-                }
+        in_parts<PIXELS>(inputs, [&](int c, auto ins) {
+            in_parts<MOST[ins]>(outputs[ins], [&](int o, auto outs) {
+                gradient_block<outs, ins>(e + (int64_t)o * STRIP * TILES, v + (int64_t)c * STRIP * TILES, tiles, p.ins,
+                                          du + (int64_t)o * p.ins + c);
             });
-        }
+        });
 }
 
 // What `get` of a map gives from (row, column) on; beyond its end it is 0.
@@ -241,8 +231,9 @@ struct Winograd {
 
     template <class Keep>
     void forward(const V* x, const float* u, Values& own, V* y, Keep keep) const {
-        for (int b = 0; b < parts(tiles, PIXELS); b++) {
-            const int first = begins(tiles, PIXELS, b), many = begins(tiles, PIXELS, b + 1) - first;
+        const Parts some(tiles, PIXELS);
+        for (int b = 0; b < some.number; b++) {
+            const int first = some.begin(b), many = some.length(b);
             inputs(x, first, many, PIXELS, own.x.data());
             for (int from = 0; from < p.outs; from += GROUP) {
                 const int n = from + GROUP < p.outs ? GROUP : p.outs - from;
@@ -257,15 +248,14 @@ struct Winograd {
     // Adds to the values' gradient and to dL/db; both db and dx may be null.
     void backward(const Made& made, const V* x, const float* u, Values& own, float* du, float* db, V* dx) const {
         if (dx) memset(dx, 0, sizeof(V) * count(s.input));
-        for (int b = 0; b < parts(tiles, TILES); b++) {
-            const int first = begins(tiles, TILES, b), many = begins(tiles, TILES, b + 1) - first;
+        const Parts some(tiles, TILES);
+        for (int b = 0; b < some.number; b++) {
+            const int first = some.begin(b), many = some.length(b);
             inputs(x, first, many, TILES, own.x.data());
             errors(made, first, many, own.e.data(), db);
             all_gradients(p, own.e.data(), own.x.data(), many, du);
-            for (int a = 0; dx && a < parts(many, PIXELS); a++) {
-                const int t = begins(many, PIXELS, a);
-                input_gradient(u, own, first, t, begins(many, PIXELS, a + 1) - t, dx);
-            }
+            const Parts few(many, PIXELS);
+            for (int a = 0; dx && a < few.number; a++) input_gradient(u, own, first, few.begin(a), few.length(a), dx);
         }
     }
 
