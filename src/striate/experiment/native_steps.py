@@ -203,6 +203,8 @@ class Updates:
         self.engine = Engine(
             steps.library, steps.description, tensors, memory=own, pixels=steps.pixels, largest=size, threads=threads
         )
+        clip_norm, clip_value = rules.clip_norm or 0, rules.clip_value or 0
+        self.rule = Rule(optimizer=self.kind, clip_norm=clip_norm, clip_value=clip_value)
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -224,10 +226,8 @@ class Updates:
         return float(result.loss)
 
     def _rule(self, lr: float) -> Rule:
-        group = self.optimizer.param_groups[0]
-        rule = Rule(
-            optimizer=self.kind, lr=lr, clip_norm=self.rules.clip_norm or 0, clip_value=self.rules.clip_value or 0
-        )
+        group, rule = self.optimizer.param_groups[0], self.rule
+        rule.lr = lr
         if self.kind == 0:
             rule.momentum, rule.nesterov = group["momentum"], int(group["nesterov"])
             return rule

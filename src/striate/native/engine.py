@@ -16,7 +16,7 @@ from torch import Tensor
 
 from striate.base.errors import ResourceError
 from striate.base.network import Network
-from striate.base.operations import BatchNorm
+from striate.base.operations import BatchNorm, Shape
 from striate.base.random import Purpose, StepRandomness, key
 from striate.native.library import Library
 from striate.native.pixels import Pixels
@@ -24,7 +24,6 @@ from striate.native.program import (
     KINDS,
     Batch,
     Parameter,
-    Pictures,
     Result,
     Rule,
     Targets,
@@ -105,8 +104,14 @@ class Engine:
         self.stages = fuse(network)
         self._outputs = prod(network.output_shape)
         self._front = front(network.input_shape if pixels else self.stages[0].input, pixels)
-        self._map = (self._front.channels, self._front.height, self._front.width)
-        self._shape, self._dtype = (self._map, torch.uint8) if pixels else (network.input_shape, torch.float32)
+        self._map: Shape = (self._front.channels, self._front.height, self._front.width)
+        self._shape, self._dtype = (
+            self._map if pixels else network.input_shape,
+            torch.uint8 if pixels else torch.float32,
+        )
+        self._batch, self._strides = Batch(), (0,) * 4
+        self._samples = self._batch.samples
+        self._samples.kind = KINDS[self._dtype]
         self._kept = (dict(tensors), dict(memory))  # the program holds addresses alone
         self._library = functions(library)
         self.offsets = _offsets(network)
@@ -146,7 +151,7 @@ class Engine:
         if count == 1 and any(isinstance(s.operation, BatchNorm) and prod(s.input[1:]) == 1 for s in self.stages):
             raise ValueError("Expected more than 1 value per channel when training")  # what torch says of it
         x = self._laid(x)
-        batch = self._batch(x, now)
+        self._read(x, now)
         labels = None if y.is_floating_point() else y
         numbers = y.float().contiguous() if y.is_floating_point() else None
         weights = None if goal.weights is None else goal.weights.float().contiguous()
@@ -154,10 +159,10 @@ class Engine:
         assert labels is None or labels.dtype == torch.int64
         assert numbers is None or numbers.shape == (count, self._outputs)
         assert weights is None or len(weights) == self._outputs
-        batch.targets = _targets(goal, labels, numbers, weights, self._outputs)
+        self._batch.targets = _targets(goal, labels, numbers, weights, self._outputs)
         result = Result()
         asked = None if rule is None else ctypes.byref(rule)
-        self._library.striate_engine_step(self._engine, ctypes.byref(batch), asked, ctypes.byref(result))
+        self._library.striate_engine_step(self._engine, ctypes.byref(self._batch), asked, ctypes.byref(result))
         return result
 
     def gradients(self) -> dict[str, Tensor]:
@@ -175,11 +180,15 @@ class Engine:
         assert tuple(shape) == self._shape
         return x if self._shape == self._map else x.reshape(count, *self._map)  # no rows, or flattened at once
 
-    def _batch(self, x: Tensor, now: StepRandomness) -> Batch:
-        batch = Batch(Pictures(x.data_ptr(), x.stride(), len(x), KINDS[x.dtype]))
+    def _read(self, x: Tensor, now: StepRandomness) -> None:
+        """Say where a batch lies, in the one structure that all have: it takes as long to make as a small layer."""
+        batch, samples, strides = self._batch, self._samples, x.stride()
+        samples.data, samples.count = x.data_ptr(), x.shape[0]
+        if strides != self._strides:
+            self._strides = strides
+            samples.strides = strides
         batch.key = key(now.seed, Purpose.DROPOUT)
         batch.step, batch.first_row = now.step, now.first_row
-        return batch
 
 
 def _targets(
