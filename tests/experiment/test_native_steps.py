@@ -267,11 +267,11 @@ def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tm
 
 def test_without_the_library_a_run_goes_on_with_torch_and_says_so_until_it_is_there_again(asked, tmp_path, monkeypatch):
     stopped({**asked, "execution": {"engine": "native"}}, tmp_path / "run")
-    monkeypatch.setenv(VARIABLE, "off")
-    for _ in range(2):  # stopped a second time, too
-        assert "torch engine" in (headline := gone_on(tmp_path / "run"))
-        assert "(the run began on the native engine; STRIATE_NATIVE=off)" in headline
-    monkeypatch.delenv(VARIABLE)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv(VARIABLE, "off")
+        for _ in range(2):  # stopped a second time, too
+            assert "torch engine" in (headline := gone_on(tmp_path / "run"))
+            assert "(the run began on the native engine; STRIATE_NATIVE=off)" in headline
     assert "native engine" in (headline := gone_on(tmp_path / "run"))
     assert f"(as the run began; {library()})" in headline
 
@@ -281,9 +281,9 @@ def test_a_run_that_ended_on_torch_is_verified_by_the_engine_of_its_beginning(as
     next(event for event in events if isinstance(event, EpochEnded))
     next(events)
     events.close()
-    monkeypatch.setenv(VARIABLE, "off")
-    train(go_on(tmp_path / "run"))
-    monkeypatch.delenv(VARIABLE)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv(VARIABLE, "off")
+        train(go_on(tmp_path / "run"))
     assert list(verify(tmp_path / "run"))[-1].epochs == 1
 
 
