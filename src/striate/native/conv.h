@@ -10,8 +10,7 @@
 #include <map>
 #include <vector>
 
-#include "activation.h"
-#include "maps.h"
+#include "norm.h"
 
 // Where an axis of the input meets the output, told from the input's side: taps k with u + padding - k d = s g.
 struct Reach {
@@ -186,18 +185,6 @@ static void conv_pixels(const Stage& s, const ConvPlan& p, const V* x, const flo
         y[o * plane(s.output) + k] = activated(sum[o][k], s.activation, s.slope);
 }
 
-// The largest of four numbers, and which of them it is.
-INLINE V largest_of(const V (&four)[4], M& winner) {
-    V most = four[0];
-    winner = M{};
-    UNROLL for (int k = 1; k < 4; k++) {
-        const M larger = beats(four[k], most);
-        winner = larger ? winner * 0 + k : winner;
-        most = larger ? four[k] : most;
-    }
-    return most;
-}
-
 // Four pixels are the window of a pooling: the largest goes on; which of them it was is kept, where there is a way back.
 template <int OUTS, class Keep>
 static void conv_pooled(const Stage& s, const ConvPlan& p, const V* x, const float* w, int first, V* y, Keep keep) {
@@ -352,28 +339,34 @@ static void conv_bias(const Stage& s, const ConvPlan& p, const Band& band, float
     }
 }
 
-INLINE void unpooled(V error, M winner, V* dz, int64_t row) {
-    UNROLL for (int k = 0; k < 4; k++) dz[k / 2 * row + k % 2] = (V)((winner == k) & (M)error);
-}
+// What came out, which number of a window was the largest, and its error; or, where a normalisation comes next, that.
+struct Made {
+    const V *dy, *y;
+    const M* which;
+    const NormBack* norm;  // or null
+};
 
 // dL/dz from dL/dy: of what was pooled each error belongs to the pixel that was the largest.
-static void conv_error(const Stage& s, const ConvPlan& p, const V* dy, const V* y, const M* which, const Band& band) {
+static void conv_error(const Stage& s, const ConvPlan& p, const Made& made, const Band& band) {
     const int H = s.output.height, W = s.output.width, size = s.pooled ? 2 : 1;
     for (int c = 0; c < s.output.channels; c++) {
         V* dz = band.dz + c * band.over;
         if (s.pooled && (band.to > 2 * H || p.wide != 2 * W))  // an odd last row or column is in no window
             memset(dz, 0, sizeof(V) * (band.to - band.from) * p.wide);
-        for (int row = band.from / size; row < H && row * size < band.to; row++, dz += size * p.wide) {
-            const int64_t at = ((int64_t)c * H + row) * W;
-            const V *error = dy + at, *made = y + place(s.output, c, row);
-            by_function(s.activation, [&](auto function) {
-                if (s.pooled)
-                    for (int k = 0; k < W; k++)
-                        unpooled(pulled(error[k], made[k], function, s.slope), which[at + k], dz + 2 * k, p.wide);
-                else
-                    for (int k = 0; k < W; k++) dz[k] = pulled(error[k], made[k], function, s.slope);
-            });
-        }
+        by_function(s.activation, [&](auto function) {
+            if (made.norm)
+                return made.norm->each(c, band.from, band.to, 0, W, [&](int row, int u, V error) {
+                    dz[(row - band.from) * W + u] = pulled(error, made.y[place(s.output, c, row) + u], function, s.slope);
+                });
+            for (int row = band.from / size; row < H && row * size < band.to; row++, dz += size * p.wide) {
+                const int64_t at = ((int64_t)c * H + row) * W;
+                const V *error = made.dy + at, *y = made.y + place(s.output, c, row);
+                for (int k = 0; k < W; k++) {
+                    const V e = pulled(error[k], y[k], function, s.slope);
+                    s.pooled ? unpooled(e, made.which[at + k], dz + 2 * k, p.wide) : (void)(dz[k] = e);
+                }
+            }
+        });
     }
 }
 

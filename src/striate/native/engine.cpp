@@ -5,13 +5,13 @@
 // and every chunk keeps activations of its own.  Chunks belong to slots, whatever the number of threads; sums go slot by
 // slot, so that no number depends on it.
 #include <new>
+#include <optional>
 
 #include "batch.h"
 #include "dropout.h"
-#include "layout.h"
 #include "linear.h"
 #include "loss.h"
-#include "norm.h"
+#include "norms.h"
 #include "pool.h"
 #include "team.h"
 
@@ -58,7 +58,8 @@ class Engine {
           packs_((int)lay_.packing.size()),
           reductions_((int)lay_.pieces.size()),
           changes_((int)lay_.pieces.size()),
-          team_(threads < 1 ? 1 : threads > SLOTS ? SLOTS : threads, [this](Place& at) { train(at); }) {
+          team_(threads < 1 ? 1 : threads > SLOTS ? SLOTS : threads, [this](Place& at) { train(at); }),
+          norms_(lay_, chunks_, team_.size()) {
         rooms_.resize(norms() ? chunks_ : team_.size());
         for (auto& room : rooms_) furnish(room);
         values_.resize(team_.size());
@@ -68,12 +69,6 @@ class Engine {
         for (auto& e : error_) e.resize(lay_.widest);
         sums_.resize(slots_.number() * lay_.shared);
         gradient_.resize(lay_.gradients);
-        shares_.resize(norms()), moments_.resize(norms());
-        for (int n = 0; n < norms(); n++) {
-            shares_[n].resize((size_t)2 * chunks_ * normed(n).input.channels);
-            moments_[n].resize((size_t)team_.size() * normed(n).input.channels);
-        }
-        joined_.resize(team_.size() * norms());
         losses_.resize(chunks_);
         squares_.resize(lay_.pieces.size());
         const unsigned passes = 2 * (unsigned)norms() + 1;
@@ -83,7 +78,8 @@ class Engine {
     ~Engine() { team_.end(); }
 
     Result step(const Batch& batch, const Rule* rule) {
-        batch_ = &batch, rule_ = rule, step_++;
+        batch_ = &batch, rule_ = rule;
+        norms_.begin(batch.size());
         total_ = total_weight(batch.targets, batch.size());
         team_.run();
         return {loss_, norm_, updated_};
@@ -98,8 +94,7 @@ class Engine {
         return left < LANES ? (int)left : LANES;
     }
     Room& room(int thread, int chunk) { return rooms_[norms() ? chunk : thread]; }
-    int norms() const { return (int)lay_.norms.size(); }
-    const Stage& normed(int n) const { return lay_.stages[lay_.norms[n]]; }
+    int norms() const { return norms_.number(); }
 
     int slots() const {
         const int64_t fit = SHARED / (lay_.shared + 1), most = fit < 1 ? 1 : fit < SLOTS ? fit : SLOTS;
@@ -124,7 +119,7 @@ class Engine {
         room.d.emplace_back(0);  // nobody asks for the gradient of the input
         for (const Stage& s : lay_.stages) {
             room.y.emplace_back(volume(s.output));
-            room.d.emplace_back(count(s.output));
+            room.d.emplace_back(lay_.normed_next((int)room.d.size() - 1) ? 0 : count(s.output));
             const bool winners = s.kind == MAX_POOL || s.pooled || s.kind == DROPOUT;
             room.which.emplace_back(winners ? count(s.output) : 0);
         }
@@ -166,12 +161,12 @@ class Engine {
         const int last = norms() - 1, thread = at.thread;
         team_.share(at, packs_, [&](int k) { pack(lay_.packing[k]); });
         for (int n = -1; n < last; n++)
-            each_chunk(at, [&] { join(thread, n); }, [&](int, int chunk, Room& room) {
+            each_chunk(at, [&] { norms_.join(thread, n); }, [&](int, int chunk, Room& room) {
                 enter(thread, n, chunk, room);
                 const int k = lay_.norms[n + 1];
-                norm_shares(lay_.stages[k], room.y[k].data(), live(chunk), share(n + 1, chunk));
+                norm_shares(lay_.stages[k], room.y[k].data(), live(chunk), norms_.share(n + 1, chunk));
             });
-        each_chunk(at, [&] { join(thread, last); }, [&](int slot, int chunk, Room& room) {
+        each_chunk(at, [&] { norms_.join(thread, last); }, [&](int slot, int chunk, Room& room) {
             if (chunk == slot && lay_.shared) memset(sums_.data() + slot * lay_.shared, 0, sizeof(float) * lay_.shared);
             enter(thread, last, chunk, room);
             const size_t end = lay_.stages.size();
@@ -180,11 +175,10 @@ class Engine {
             leave(thread, last, slot, chunk, room);
         });
         for (int n = last; n >= 0; n--)
-            each_chunk(at, [&] { join(thread, n), join(thread, n - 1), join_errors(thread, n); }, [&](int slot, int chunk, Room& room) {
+            each_chunk(at, [&] { join_back(thread, n); }, [&](int slot, int chunk, Room& room) {
                 const int k = lay_.norms[n];
                 if (!k) return;  // nobody asks for the gradient of the input
-                norm_backward(lay_.stages[k], moments(thread, n), room.y[k].data(), room.d[k + 1].data(), live(chunk),
-                              room.d[k].data());
+                if (!lay_.normed_next(k - 1)) norm_backward(lay_.stages[k], norm_back(thread, k, chunk, room), room.d[k].data());
                 leave(thread, n - 1, slot, chunk, room);
             });
         team_.share(at, reductions_, [&](int k) { squares_[k] = reduce(lay_.pieces[k]); });
@@ -192,12 +186,21 @@ class Engine {
         if (!thread) conclude();
     }
 
+    // What the way back through a normalisation, and up to the one before, needs to know.
+    void join_back(int thread, int n) {
+        norms_.join(thread, n), norms_.join(thread, n - 1);
+        norms_.join_errors(thread, n);
+    }
+
     // Forward through the stages after batch normalisation n, itself included.
     void enter(int thread, int n, int chunk, Room& room) {
-        if (n < 0)
+        if (n < 0) {
             fill(chunk, room);
-        else
-            norm_forward(normed(n), moments(thread, n), room.y[lay_.norms[n]].data(), room.y[lay_.norms[n] + 1].data());
+        } else {
+            const int k = lay_.norms[n];
+            norm_forward(lay_.stages[k], norms_.of(thread, n), room.y[k].data(), room.y[k + 1].data(),
+                         Winners{room.which[k].data()});
+        }
         for (int k = after(n); k < until(n); k++) forward(k, thread, chunk, room);
     }
 
@@ -206,8 +209,13 @@ class Engine {
         for (int k = until(n) - 1; k >= after(n); k--) backward(k, thread, slot, chunk, room);
         if (n < 0) return;
         const int k = lay_.norms[n];
-        norm_errors(lay_.stages[k], moments(thread, n), room.y[k].data(), room.y[k + 1].data(), room.d[k + 1].data(),
-                    error_share(n, chunk));
+        norm_errors(lay_.stages[k], norms_.of(thread, n), room.y[k].data(), room.y[k + 1].data(), room.which[k].data(),
+                    room.d[k + 1].data(), norms_.error_share(n, chunk));
+    }
+
+    NormBack norm_back(int thread, int k, int chunk, const Room& room) {
+        return {lay_.stages[k], norms_.of(thread, lay_.norm_of(k)), room.y[k].data(), room.d[k + 1].data(),
+                room.which[k].data(), live(chunk)};
     }
 
     void fill(int chunk, Room& room) {
@@ -237,6 +245,22 @@ class Engine {
         }
     }
 
+    void convolved(int k, int thread, int slot, const Made& made, const V* x, V* dx) {
+        const Stage& s = lay_.stages[k];
+        const ConvPlan& p = lay_.plans[k];
+        float *dw = sums_.data() + slot * lay_.shared + lay_.at[k], *db = s.bias_at >= 0 ? dw + lay_.sums(k) : nullptr;
+        const float* w = packed_[k].data() + lay_.sums(k);
+        if (s.tile)
+            return tiled(s, p, [&](auto tiles) { tiles.backward(made, x, w, values_[thread], dw, db, k ? dx : nullptr); });
+        V* dz = error_[thread].data();
+        in_bands(s, p, dz, k > 0, [&](const Band& band) {
+            conv_error(s, p, made, band);
+            if (db) conv_bias(s, p, band, db);
+            conv_weight(s, p, band, x, dw);
+        });
+        if (k) conv_input(s, p, dz, w, dx);
+    }
+
     void backward(int k, int thread, int slot, int chunk, Room& room) {
         const Stage& s = lay_.stages[k];
         const V *x = room.y[k].data(), *y = room.y[k + 1].data(), *dy = room.d[k + 1].data();
@@ -244,20 +268,9 @@ class Engine {
         const M* which = room.which[k].data();
         switch (s.kind) {
             case CONV: {
-                V* dz = error_[thread].data();
-                float *dw = sums_.data() + slot * lay_.shared + lay_.at[k], *db = s.bias_at >= 0 ? dw + lay_.sums(k) : nullptr;
-                const float* w = packed_[k].data() + lay_.sums(k);
-                if (s.tile)
-                    return tiled(s, lay_.plans[k], [&](auto tiles) {
-                        tiles.backward({dy, y, which}, x, w, values_[thread], dw, db, k ? dx : nullptr);
-                    });
-                in_bands(s, lay_.plans[k], dz, k > 0, [&](const Band& band) {
-                    conv_error(s, lay_.plans[k], dy, y, which, band);
-                    if (db) conv_bias(s, lay_.plans[k], band, db);
-                    conv_weight(s, lay_.plans[k], band, x, dw);
-                });
-                if (k) conv_input(s, lay_.plans[k], dz, w, dx);
-                return;
+                std::optional<NormBack> norm;
+                if (lay_.normed_next(k)) norm.emplace(norm_back(thread, k + 1, chunk, room));
+                return convolved(k, thread, slot, {dy, y, which, norm ? &*norm : nullptr}, x, dx);
             }
             case LINEAR: {
                 V* dz = errors_[k].data() + (int64_t)chunk * s.output.channels;
@@ -282,64 +295,9 @@ class Engine {
         }
     }
 
-    // Of a chunk: forward, and in the second half backward, for one thread may be there while another still reads.
-    Share* share(int n, int chunk) { return shares_[n].data() + (int64_t)chunk * normed(n).input.channels; }
-    Share* error_share(int n, int chunk) { return share(n, chunks_ + chunk); }
-    Moments* moments(int thread, int n) {
-        return moments_[n].data() + (int64_t)thread * normed(n).input.channels;
-    }
-
-    // Moments of the batch for normalisation n, by every thread that needs them for itself.
-    void join(int thread, int n) {
-        if (n < 0 || joined_[thread * norms() + n] == step_) return;
-        joined_[thread * norms() + n] = step_;
-        const Stage& s = normed(n);
-        for (int c = 0; c < s.input.channels; c++) {
-            const Moment m = moment(n, c);
-            moments(thread, n)[c] = {(float)m.mean, (float)(1.0 / std::sqrt(m.squares / m.number + s.eps)), 0, 0};
-        }
-    }
-
-    struct Moment {
-        double mean, squares, number;
-    };
-
-    Moment moment(int n, int c) {
-        const Stage& s = normed(n);
-        const int area = s.input.height * s.input.width;
-        Moment m{0, 0, (double)batch_->size() * area};
-        norm_join(shares_[n].data(), s.input.channels, chunks(), (int)batch_->size(), area, c, &m.mean, &m.squares);
-        return m;
-    }
-
-    void join_errors(int thread, int n) {
-        const Stage& s = normed(n);
-        const double number = (double)batch_->size() * s.input.height * s.input.width;
-        for (int c = 0; c < s.input.channels; c++) {
-            const Share total = errors_of(n, c);
-            Moments& m = moments(thread, n)[c];
-            m.error = (float)(total.mean / number), m.along = (float)(total.squares / number);
-        }
-    }
-
-    Share errors_of(int n, int c) {
-        Share total{0, 0};
-        for (int k = 0; k < chunks(); k++)
-            total.mean += error_share(n, k)[c].mean, total.squares += error_share(n, k)[c].squares;
-        return total;
-    }
-
-    // Once all is done: the running statistics, and what the step came to.
+    // Once all is done.
     void conclude() {
-        for (int n = 0; n < norms(); n++) {
-            const Stage& s = normed(n);
-            for (int c = 0; c < s.input.channels; c++) {
-                const Moment m = moment(n, c);
-                const double unbiased = m.number > 1 ? m.squares / (m.number - 1) : m.squares / m.number;
-                s.mean[c] = (float)((1.0 - s.momentum) * s.mean[c] + s.momentum * m.mean);
-                s.variance[c] = (float)((1.0 - s.momentum) * s.variance[c] + s.momentum * unbiased);
-            }
-        }
+        norms_.conclude();
         loss_ = loss(), norm_ = norm(), updated_ = rule_ && std::isfinite(loss_) && std::isfinite(norm_);
     }
 
@@ -395,7 +353,7 @@ class Engine {
         } else if (s.kind == BATCH_NORM) {
             const int n = lay_.norm_of(k);
             for (int64_t c = from; c < to; c++) {
-                const Share total = errors_of(n, (int)c);
+                const Share total = norms_.errors(n, (int)c);
                 out[c] = (float)(piece.bias ? total.mean : total.squares);
             }
         } else if (s.kind == CONV) {
@@ -411,17 +369,14 @@ class Engine {
     const LanesEntrance samples_;
     Items slots_, packs_, reductions_, changes_;
     Team team_;
+    Norms norms_;
     std::vector<Room> rooms_;
     std::vector<Values> values_;
     std::vector<std::vector<float>> packed_;
     std::vector<std::vector<V>> error_, errors_, rows_;
     std::vector<float> sums_, gradient_;
-    std::vector<std::vector<Share>> shares_;
-    std::vector<std::vector<Moments>> moments_;
     std::vector<double> losses_, squares_;
 
-    std::vector<uint64_t> joined_;  // of every thread and normalisation: the last step whose moments it has
-    uint64_t step_ = 0;
     const Batch* batch_ = nullptr;
     const Rule* rule_ = nullptr;
     double total_ = 0, loss_ = 0, norm_ = 0;

@@ -32,7 +32,7 @@ from striate.native.program import (
     front,
     program,
 )
-from striate.native.stages import fuse
+from striate.native.stages import fuse, joined
 
 Loss = Literal["cross_entropy", "mse"]
 
@@ -101,7 +101,7 @@ class Engine:
         threads: int,
     ) -> None:
         self.network, self.largest = network, largest
-        self.stages = fuse(network)
+        self.stages = joined(fuse(network))
         self._outputs = prod(network.output_shape)
         self._front = front(network.input_shape if pixels else self.stages[0].input, pixels)
         self._map: Shape = (self._front.channels, self._front.height, self._front.width)

@@ -334,7 +334,7 @@ class Forward {
             case CONV: return conv_forward(s, step.plan, x, step.packed.data(), y, Unasked{});
             case MAX_POOL: return max_forward(s, x, y, Unasked{});
             case MEAN_POOL: return mean_forward(s, x, y);
-            case BATCH_NORM: return norm_forward(s, step.moments.data(), x, y);
+            case BATCH_NORM: return norm_forward(s, step.moments.data(), x, y, Unasked{});
             case LINEAR: return together_linear(s, step.single, x, y);
             default: return pointwise(s, x, y);
         }

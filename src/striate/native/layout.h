@@ -53,6 +53,12 @@ struct Layout {
         return n;
     }
 
+    // Whether a stage is a convolution that is normalised next: its errors are then made as it asks for them.
+    bool normed_next(int k) const {
+        const bool next = k >= 0 && k + 1 < (int)stages.size() && stages[k + 1].kind == BATCH_NORM;
+        return next && stages[k].kind == CONV && !stages[k].pooled;
+    }
+
    private:
     int64_t values(int k) const {
         const Stage& s = stages[k];

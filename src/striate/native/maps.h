@@ -46,6 +46,23 @@ struct Unasked {
     void operator()(int64_t, M) const {}
 };
 
+// The largest of four numbers, and which of them it is.
+INLINE V largest_of(const V (&four)[4], M& winner) {
+    V most = four[0];
+    winner = M{};
+    UNROLL for (int k = 1; k < 4; k++) {
+        const M larger = beats(four[k], most);
+        winner = larger ? winner * 0 + k : winner;
+        most = larger ? four[k] : most;
+    }
+    return most;
+}
+
+// The same backwards: the error goes to the largest.
+INLINE void unpooled(V error, M winner, V* dz, int64_t row) {
+    UNROLL for (int k = 0; k < 4; k++) dz[k / 2 * row + k % 2] = (V)((winner == k) & (M)error);
+}
+
 // n things in the fewest parts of at most `most`, as equal as can be.
 struct Parts {
     int number, size, larger;  // parts, and things in each; the first `larger` have one more

@@ -2,6 +2,8 @@
 //
 //     dL/dx = g / sqrt(v + eps) (dy - mean(dy) - z mean(dy z))        dL/dg = sum dy z        dL/db = sum dy
 //
+// A 2x2 max pooling that follows is taken in the same pass: what is normalised is then never written, nor its error.
+//
 // Each chunk brings its mean and its sum of squares about it; Chan's formula joins them, in the chunks' order, in
 // float64, so that neither large means nor the number of threads can change a digit.  Ioffe and Szegedy 2015,
 // arXiv:1502.03167; Chan, Golub and LeVeque 1979.
@@ -30,22 +32,25 @@ INLINE double lanes_sum(V v, int live) {
     return total;
 }
 
+// Mean and squares of a chunk's samples in one pass: of every row, joined lane by lane, then of all lanes.
 static void norm_shares(const Stage& s, const V* x, int live, Share* shares) {
     const Map& m = s.input;
-    const double number = (double)live * m.height * m.width;
+    const float wide = (float)m.width;
     for (int c = 0; c < m.channels; c++) {
-        V total = {}, squares = {};
-        for (int row = 0; row < m.height; row++)
-            for (int u = 0; u < m.width; u++) total += x[place(m, c, row) + u];
-        const double mean = lanes_sum(total, live) / number;
-        const V middle = all((float)mean);
-        for (int row = 0; row < m.height; row++)
-            for (int u = 0; u < m.width; u++) {
-                const V d = x[place(m, c, row) + u] - middle;
-                squares += d * d;
-            }
-        const double off = mean - (double)(float)mean;  // about the rounded mean: put right
-        shares[c] = {mean, lanes_sum(squares, live) - number * off * off};
+        V mean = {}, squares = {};
+        for (int row = 0; row < m.height; row++) {
+            const V* from = x + place(m, c, row);
+            V total = {}, own = {};
+            for (int u = 0; u < m.width; u++) total += from[u];
+            const V middle = total * all(1.0f / wide), d = middle - mean;
+            for (int u = 0; u < m.width; u++) own += (from[u] - middle) * (from[u] - middle);
+            mean += d * all(1.0f / (float)(row + 1));
+            squares += own + d * d * all(wide * (float)row / (float)(row + 1));
+        }
+        const double area = (double)m.height * m.width, all = lanes_sum(mean, live) / live;
+        double about = lanes_sum(squares, live);
+        for (int lane = 0; lane < live; lane++) about += area * (mean[lane] - all) * (mean[lane] - all);
+        shares[c] = {all, about};
     }
 }
 
@@ -62,48 +67,123 @@ static void norm_join(const Share* shares, int channels, int chunks, int batch, 
     *mean = m, *squares = q;
 }
 
-static void norm_forward(const Stage& s, const Moments* moments, const V* x, V* y) {
+// A channel on its way forward.
+struct Normed {
+    V w, b, middle;
+
+    Normed(const Stage& s, const Moments* moments, int c)
+        : w(all(moments[c].inverse * s.weight[c])), b(all(s.bias[c])), middle(all(moments[c].mean)) {}
+    V operator()(V x) const { return (x - middle) * w + b; }
+};
+
+template <class Keep>
+static void norm_pooled(const Stage& s, const Moments* moments, const V* x, V* y, Keep keep) {
     const Map &in = s.input, &out = s.output;
     for (int c = 0; c < in.channels; c++) {
-        const float scale = moments[c].inverse * s.weight[c];
-        const V w = all(scale), b = all(s.bias[c]), middle = all(moments[c].mean);
-        for (int row = 0; row < in.height; row++)
-            for (int u = 0; u < in.width; u++)
-                y[place(out, c, row) + u] =
-                    activated((x[place(in, c, row) + u] - middle) * w + b, s.activation, s.slope);
+        const Normed normed(s, moments, c);
+        for (int row = 0; row < out.height; row++) {
+            const V *upper = x + place(in, c, 2 * row), *lower = upper + in.cols;
+            V* to = y + place(out, c, row);
+            for (int u = 0; u < out.width; u++) {
+                const V four[4] = {normed(upper[2 * u]), normed(upper[2 * u + 1]), normed(lower[2 * u]), normed(lower[2 * u + 1])};
+                M winner;
+                to[u] = activated(largest_of(four, winner), s.activation, s.slope);
+                keep(((int64_t)c * out.height + row) * out.width + u, winner);
+            }
+        }
     }
 }
 
-// The sums that the way back needs; dy becomes dL/d(g z + b) in its place.  Lanes without samples have dy = 0.
-static void norm_errors(const Stage& s, const Moments* moments, const V* x, const V* y, V* dy, Share* shares) {
+template <class Keep>
+static void norm_forward(const Stage& s, const Moments* moments, const V* x, V* y, Keep keep) {
+    if (s.pooled) return norm_pooled(s, moments, x, y, keep);
     const Map &in = s.input, &out = s.output;
+    for (int c = 0; c < in.channels; c++) {
+        const Normed normed(s, moments, c);
+        for (int row = 0; row < in.height; row++)
+            for (int u = 0; u < in.width; u++)
+                y[place(out, c, row) + u] = activated(normed(x[place(in, c, row) + u]), s.activation, s.slope);
+    }
+}
+
+// A channel on its way back, once dy is dL/d(g z + b): of a pooling that of the largest alone.
+class NormErrors {
+   public:
+    NormErrors(const Stage& s, const V* x, const V* dy, const M* which) : s_(s), x_(x), dy_(dy), which_(which) {}
+
+    V x(int c, int row, int u) const { return x_[place(s_.input, c, row) + u]; }
+
+    V error(int c, int row, int u) const {
+        if (!s_.pooled) return dy_[((int64_t)c * s_.input.height + row) * s_.input.width + u];
+        const int r = row / 2, q = u / 2;
+        if (r >= s_.output.height || q >= s_.output.width) return V{};  // an odd last row or column is in no window
+        const int64_t at = ((int64_t)c * s_.output.height + r) * s_.output.width + q;
+        return (V)((which_[at] == row % 2 * 2 + u % 2) & (M)dy_[at]);
+    }
+
+   private:
+    const Stage& s_;
+    const V *x_, *dy_;
+    const M* which_;
+};
+
+// The sums that the way back needs; dy becomes dL/d(g z + b) in its place.  Lanes without samples have dy = 0.
+static void norm_errors(const Stage& s, const Moments* moments, const V* x, const V* y, const M* which, V* dy, Share* shares) {
+    const Map &in = s.input, &out = s.output;
+    const NormErrors errors(s, x, dy, which);
     for (int c = 0; c < in.channels; c++) {
         V error = {}, along = {};
         const V middle = all(moments[c].mean), inverse = all(moments[c].inverse);
-        for (int row = 0; row < in.height; row++)
-            for (int u = 0; u < in.width; u++) {
-                V* e = dy + ((int64_t)c * in.height + row) * in.width + u;
+        V* e = dy + (int64_t)c * out.height * out.width;
+        for (int row = 0; row < out.height; row++)
+            for (int u = 0; u < out.width; u++, e++) {
                 *e = pulled(*e, y[place(out, c, row) + u], s.activation, s.slope);
                 error += *e;
-                along += *e * ((x[place(in, c, row) + u] - middle) * inverse);
+                if (!s.pooled) {
+                    along += *e * ((errors.x(c, row, u) - middle) * inverse);
+                    continue;
+                }
+                UNROLL for (int k = 0; k < 4; k++) {
+                    const int v = 2 * row + k / 2, w = 2 * u + k % 2;
+                    along += errors.error(c, v, w) * ((errors.x(c, v, w) - middle) * inverse);
+                }
             }
         shares[c] = {lanes_sum(error, LANES), lanes_sum(along, LANES)};
     }
 }
 
-// dx[lane] = 0 where the lane holds no sample: what follows must not see the means there.
-static void norm_backward(const Stage& s, const Moments* moments, const V* x, const V* dy, int live, V* dx) {
-    const Map& in = s.input;
-    M on;
-    for (int n = 0; n < LANES; n++) on[n] = n < live ? -1 : 0;
-    for (int c = 0; c < in.channels; c++) {
-        const Moments m = moments[c];
-        const V w = all(m.inverse * s.weight[c]), inverse = all(m.inverse), middle = all(m.mean);
-        for (int row = 0; row < in.height; row++)
-            for (int u = 0; u < in.width; u++) {
-                const int64_t at = ((int64_t)c * in.height + row) * in.width + u;
-                const V z = (x[place(in, c, row) + u] - middle) * inverse;
-                dx[at] = on ? w * (dy[at] - all(m.error) - z * all(m.along)) : all(0.0f);
+// dL/dx, 0 in lanes that hold no sample: what follows must not see the means there.
+class NormBack {
+   public:
+    NormBack(const Stage& s, const Moments* moments, const V* x, const V* dy, const M* which, int live)
+        : s_(s), moments_(moments), errors_(s, x, dy, which) {
+        for (int n = 0; n < LANES; n++) on_[n] = n < live ? -1 : 0;
+    }
+
+    // f(row, column, dL/dx) of a channel's rows from ... to - 1 and columns first ... end - 1.
+    template <class F>
+    void each(int c, int from, int to, int first, int end, F&& f) const {
+        const Moments m = moments_[c];
+        const V w = all(m.inverse * s_.weight[c]), inverse = all(m.inverse), middle = all(m.mean);
+        const V error = all(m.error), along = all(m.along);
+        for (int row = from; row < to; row++)
+            for (int u = first; u < end; u++) {
+                const V z = (errors_.x(c, row, u) - middle) * inverse;
+                f(row, u, on_ ? w * (errors_.error(c, row, u) - error - z * along) : V{});
             }
     }
+
+   private:
+    const Stage& s_;
+    const Moments* moments_;
+    NormErrors errors_;
+    M on_;
+};
+
+static void norm_backward(const Stage& s, const NormBack& back, V* dx) {
+    const Map& in = s.input;
+    for (int c = 0; c < in.channels; c++)
+        back.each(c, 0, in.height, 0, in.width, [&](int row, int u, V d) {
+            dx[((int64_t)c * in.height + row) * in.width + u] = d;
+        });
 }

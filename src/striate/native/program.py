@@ -192,9 +192,9 @@ def _numbers(stage: Any, place: str, tensors: Tensors, offsets: Mapping[str, int
 
 def _windows(stage: Any, fused: Fused) -> None:
     operation = fused.operation
-    stage.groups = 1
+    stage.groups, stage.pooled = 1, int(fused.pooled)
     if isinstance(operation, Conv):
-        stage.pooled, stage.after, stage.groups = int(fused.pooled), Pairs(*fused.inner), operation.groups
+        stage.after, stage.groups = Pairs(*fused.inner), operation.groups
         stage.tile = fused.tile
         stage.padding = Pairs(fused.border[0][0], fused.border[1][0])
         stage.kernel, stage.stride = _two(fused, operation.kernel_size, 1), _two(fused, operation.stride, 1)

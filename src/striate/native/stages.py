@@ -102,6 +102,31 @@ def fuse(network: Network) -> tuple[Fused, ...]:
     return tuple(stages)
 
 
+def joined(stages: Sequence[Fused]) -> tuple[Fused, ...]:
+    """The same for training, where a batch normalisation and the 2x2 max pooling that follows it are one stage.
+
+    In evaluation a normalisation is mostly in the weights before it, and the pooling joined with those.
+    """
+    made: list[Fused] = []
+    for stage in stages:
+        before = made[-1] if made else None
+        if before is None or not _pools(before, stage):
+            made.append(stage)
+            continue
+        activation = stage.activation if before.activation.name == "linear" else before.activation
+        inner = (before.output[1], before.output[2])
+        made[-1] = replace(before, pooled=True, inner=inner, output=stage.output, activation=activation)
+    return tuple(made)
+
+
+def _pools(norm: Fused, pool: Fused) -> bool:
+    """Whether a normalisation is followed by 2x2 max pooling, with one activation between them or after."""
+    if not isinstance(norm.operation, BatchNorm) or norm.pooled or norm.axes != 2:
+        return False
+    both = "linear" in (norm.activation.name, pool.activation.name)
+    return both and _halves(pool.operation, pool.input[1:], pool.output[1:])
+
+
 def _does_nothing(operation: Operation) -> bool:
     return isinstance(operation, Flatten) or (isinstance(operation, Dropout) and operation.p == 0)
 
@@ -129,7 +154,7 @@ def _with_pooling(made: Fused, steps: list[Step]) -> Fused:
     """A convolution, with the activation and the pooling of 2x2 that follow it, in either order."""
     function = [steps[0]] if _is_activation(steps) else []
     after = steps[len(function) : len(function) + 1]
-    if not after or not _halves(after[0]):
+    if not after or not _halves(after[0].operation, after[0].input[1:], after[0].output[1:]):
         return made
     del steps[: len(function) + 1]
     activation = _activation(function[0]) if function else made.activation
@@ -146,15 +171,14 @@ def _is_activation(steps: Sequence[Step]) -> bool:
     return bool(steps) and isinstance(steps[0].operation, Activation) and has(steps[0].operation)
 
 
-def _halves(step: Step) -> bool:
-    """Whether a step is the max pooling of 2x2 in steps of 2, windows that stand over the edge apart."""
-    pool, sizes = step.operation, step.input[1:]
+def _halves(pool: Operation, sizes: Shape, windows: Shape) -> bool:
+    """Whether this is max pooling of 2x2 in steps of 2, without windows that stand over the edge."""
     if not isinstance(pool, MaxPool) or len(sizes) != 2:
         return False
     kernel = per_axis("kernel_size", pool.kernel_size, 2, where="max_pool")
     stride = kernel if pool.stride is None else per_axis("stride", pool.stride, 2, where="max_pool")
     plain = (kernel, stride, pool.padding, pool.dilation) == ((2, 2), (2, 2), 0, 1)
-    return plain and step.output[1:] == tuple(n // 2 for n in sizes)
+    return plain and windows == tuple(n // 2 for n in sizes)
 
 
 def has(activation: Activation) -> bool:

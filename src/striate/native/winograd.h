@@ -63,12 +63,6 @@ static void kernel_gradients(const float* du, int slots, int64_t over, int64_t n
     });
 }
 
-// What came out, which number of a window was the largest, and its error.
-struct Made {
-    const V *dy, *y;
-    const M* which;
-};
-
 // What a thread writes on the way: values of inputs, of errors, of sums.
 struct Values {
     std::vector<V> x, e, sums;
@@ -173,13 +167,23 @@ struct Winograd {
             V total = {};
             for (int t = 0; t < many; t++) {
                 V dz[SIDE][SIDE], *own = to + (int64_t)o * STRIP * TILES + t;
-                s.pooled ? pulled_largest(made, first + t, o, dz) : pulled_all(made, first + t, o, dz);
+                made.norm ? normed(made, first + t, o, dz)
+                : s.pooled ? pulled_largest(made, first + t, o, dz) : pulled_all(made, first + t, o, dz);
                 UNROLL for (int k = 0; k < SIDE * SIDE; k++) total += dz[k / SIDE][k % SIDE];
                 both<SIDE, POINTS>(FromOutputs{}, [&](int i, int j) { return dz[i][j]; },
                                    [&](int i, int j, V v) { own[(i * POINTS + j) * TILES] = v; });
             }
             if (db) db[o] += sum(total);
         }
+    }
+
+    void normed(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
+        const int from = row(tile), first = column(tile);
+        const int to = from + SIDE < p.high ? from + SIDE : p.high, end = first + SIDE < p.wide ? first + SIDE : p.wide;
+        UNROLL for (int k = 0; k < SIDE * SIDE; k++) dz[k / SIDE][k % SIDE] = V{};
+        made.norm->each(o, from, to, first, end, [&](int i, int j, V error) {
+            dz[i - from][j - first] = pulled(error, made.y[place(s.output, o, i) + j], s.activation, s.slope);
+        });
     }
 
     void pulled_all(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
