@@ -48,6 +48,17 @@ NETWORKS = {
     "a long signal": ("conv 20 5, relu, conv 3 3 stride 2, flatten, linear 4", (2, 100)),  # a row is more than a band
     "odd": ("conv 7 2x3, maxpool 2, relu, conv 3 4x2 stride 3x1 pad 0:1x2:0, flatten, linear 3", (2, 13, 15)),
     "means": ("meanpool 3 stride 2 pad 1, conv 4 1x1, relu, adaptivemeanpool 2, flatten, linear 5", (3, 11, 10)),
+    "norms before poolings": (
+        "conv 5 3x3, batch_norm, relu, maxpool 2, conv 4 2x3, tanh, batch_norm, maxpool 2, elu, conv 3 2x2, maxpool 2, "
+        "batch_norm, relu, flatten, linear 4",
+        (2, 23, 26),
+    ),
+    "norms of tiles": (
+        "conv 8 3x3 same, batch_norm, leaky_relu, conv 16 3x3, batch_norm, maxpool 2, relu, conv 12 5x5 pad 1, "
+        "batch_norm, flatten, linear 4",
+        (8, 17, 15),
+    ),
+    "norm first, pooled": ("batch_norm, maxpool 2, sigmoid, flatten, linear 3", (2, 9, 8)),
     "norm first": ("batch_norm, relu, conv 4 3x3, batch_norm, flatten, linear 3", (2, 9, 8)),
     "tiles of 4": (
         "conv 13 3x3 pad 1, maxpool 2, relu, conv 16 3x3, tanh, conv 10 3x3 pad 2, flatten, linear 4",

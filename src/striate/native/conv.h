@@ -354,10 +354,13 @@ static void conv_error(const Stage& s, const ConvPlan& p, const Made& made, cons
         if (s.pooled && (band.to > 2 * H || p.wide != 2 * W))  // an odd last row or column is in no window
             memset(dz, 0, sizeof(V) * (band.to - band.from) * p.wide);
         by_function(s.activation, [&](auto function) {
-            if (made.norm)
-                return made.norm->each(c, band.from, band.to, 0, W, [&](int row, int u, V error) {
-                    dz[(row - band.from) * W + u] = pulled(error, made.y[place(s.output, c, row) + u], function, s.slope);
-                });
+            if (made.norm) {
+                const auto error = made.norm->channel(c);
+                for (int row = band.from; row < band.to; row++, dz += W)
+                    for (int u = 0; u < W; u++)
+                        dz[u] = pulled(error(row, u), made.y[place(s.output, c, row) + u], function, s.slope);
+                return;
+            }
             for (int row = band.from / size; row < H && row * size < band.to; row++, dz += size * p.wide) {
                 const int64_t at = ((int64_t)c * H + row) * W;
                 const V *error = made.dy + at, *y = made.y + place(s.output, c, row);

@@ -106,47 +106,47 @@ static void norm_forward(const Stage& s, const Moments* moments, const V* x, V* 
     }
 }
 
-// A channel on its way back, once dy is dL/d(g z + b): of a pooling that of the largest alone.
-class NormErrors {
-   public:
-    NormErrors(const Stage& s, const V* x, const V* dy, const M* which) : s_(s), x_(x), dy_(dy), which_(which) {}
+// A channel's numbers and errors on its way back, once dy is dL/d(g z + b): of a pooling that of the largest alone.
+struct NormErrors {
+    const Map &in, &out;
+    const V *x, *dy;
+    const M* which;  // null where nothing is pooled
 
-    V x(int c, int row, int u) const { return x_[place(s_.input, c, row) + u]; }
+    NormErrors(const Stage& s, const V* x, const V* dy, const M* which, int c)
+        : in(s.input),
+          out(s.output),
+          x(x + place(in, c, 0)),
+          dy(dy + (int64_t)c * out.height * out.width),
+          which(s.pooled ? which + (int64_t)c * out.height * out.width : nullptr) {}
 
-    V error(int c, int row, int u) const {
-        if (!s_.pooled) return dy_[((int64_t)c * s_.input.height + row) * s_.input.width + u];
+    V error(int row, int u) const {
+        if (!which) return dy[(int64_t)row * in.width + u];
         const int r = row / 2, q = u / 2;
-        if (r >= s_.output.height || q >= s_.output.width) return V{};  // an odd last row or column is in no window
-        const int64_t at = ((int64_t)c * s_.output.height + r) * s_.output.width + q;
-        return (V)((which_[at] == row % 2 * 2 + u % 2) & (M)dy_[at]);
+        if (r >= out.height || q >= out.width) return V{};  // an odd last row or column is in no window
+        return (V)((which[r * out.width + q] == row % 2 * 2 + u % 2) & (M)dy[r * out.width + q]);
     }
-
-   private:
-    const Stage& s_;
-    const V *x_, *dy_;
-    const M* which_;
 };
 
 // The sums that the way back needs; dy becomes dL/d(g z + b) in its place.  Lanes without samples have dy = 0.
 static void norm_errors(const Stage& s, const Moments* moments, const V* x, const V* y, const M* which, V* dy, Share* shares) {
     const Map &in = s.input, &out = s.output;
-    const NormErrors errors(s, x, dy, which);
     for (int c = 0; c < in.channels; c++) {
+        const NormErrors errors(s, x, dy, which, c);
         V error = {}, along = {};
         const V middle = all(moments[c].mean), inverse = all(moments[c].inverse);
+        const auto add = [&](V e, int row, int u) { along += e * ((errors.x[row * in.cols + u] - middle) * inverse); };
         V* e = dy + (int64_t)c * out.height * out.width;
         for (int row = 0; row < out.height; row++)
             for (int u = 0; u < out.width; u++, e++) {
                 *e = pulled(*e, y[place(out, c, row) + u], s.activation, s.slope);
                 error += *e;
                 if (!s.pooled) {
-                    along += *e * ((errors.x(c, row, u) - middle) * inverse);
+                    add(*e, row, u);
                     continue;
                 }
-                UNROLL for (int k = 0; k < 4; k++) {
-                    const int v = 2 * row + k / 2, w = 2 * u + k % 2;
-                    along += errors.error(c, v, w) * ((errors.x(c, v, w) - middle) * inverse);
-                }
+                V four[4];
+                unpooled(*e, errors.which[row * out.width + u], four, 2);
+                UNROLL for (int k = 0; k < 4; k++) add(four[k], 2 * row + k / 2, 2 * u + k % 2);
             }
         shares[c] = {lanes_sum(error, LANES), lanes_sum(along, LANES)};
     }
@@ -156,34 +156,40 @@ static void norm_errors(const Stage& s, const Moments* moments, const V* x, cons
 class NormBack {
    public:
     NormBack(const Stage& s, const Moments* moments, const V* x, const V* dy, const M* which, int live)
-        : s_(s), moments_(moments), errors_(s, x, dy, which) {
+        : s_(s), moments_(moments), x_(x), dy_(dy), which_(which) {
         for (int n = 0; n < LANES; n++) on_[n] = n < live ? -1 : 0;
     }
 
-    // f(row, column, dL/dx) of a channel's rows from ... to - 1 and columns first ... end - 1.
-    template <class F>
-    void each(int c, int from, int to, int first, int end, F&& f) const {
-        const Moments m = moments_[c];
-        const V w = all(m.inverse * s_.weight[c]), inverse = all(m.inverse), middle = all(m.mean);
-        const V error = all(m.error), along = all(m.along);
-        for (int row = from; row < to; row++)
-            for (int u = first; u < end; u++) {
-                const V z = (errors_.x(c, row, u) - middle) * inverse;
-                f(row, u, on_ ? w * (errors_.error(c, row, u) - error - z * along) : V{});
-            }
+    // Of a channel.
+    struct Channel {
+        NormErrors errors;
+        V w, inverse, middle, error, along;
+        M on;
+
+        V operator()(int row, int u) const {
+            const V z = (errors.x[row * errors.in.cols + u] - middle) * inverse;
+            return on ? w * (errors.error(row, u) - error - z * along) : V{};
+        }
+    };
+
+    Channel channel(int c) const {
+        const Moments& m = moments_[c];
+        return {{s_, x_, dy_, which_, c}, all(m.inverse * s_.weight[c]), all(m.inverse), all(m.mean), all(m.error), all(m.along), on_};
     }
 
    private:
     const Stage& s_;
     const Moments* moments_;
-    NormErrors errors_;
+    const V *x_, *dy_;
+    const M* which_;
     M on_;
 };
 
 static void norm_backward(const Stage& s, const NormBack& back, V* dx) {
     const Map& in = s.input;
-    for (int c = 0; c < in.channels; c++)
-        back.each(c, 0, in.height, 0, in.width, [&](int row, int u, V d) {
-            dx[((int64_t)c * in.height + row) * in.width + u] = d;
-        });
+    for (int c = 0; c < in.channels; c++) {
+        const auto channel = back.channel(c);
+        for (int row = 0; row < in.height; row++)
+            for (int u = 0; u < in.width; u++) dx[((int64_t)c * in.height + row) * in.width + u] = channel(row, u);
+    }
 }

@@ -163,35 +163,40 @@ struct Winograd {
 
     // Values of the errors of the convolution's own outputs; adds to dL/db.
     void errors(const Made& made, int first, int many, V* to, float* db) const {
-        for (int o = 0; o < p.outs; o++) {
+        for (int o = 0; o < p.outs; o++, to += (int64_t)STRIP * TILES) {
             V total = {};
-            for (int t = 0; t < many; t++) {
-                V dz[SIDE][SIDE], *own = to + (int64_t)o * STRIP * TILES + t;
-                made.norm ? normed(made, first + t, o, dz)
-                : s.pooled ? pulled_largest(made, first + t, o, dz) : pulled_all(made, first + t, o, dz);
+            const auto value = [&](int t, auto&& pull) {
+                V dz[SIDE][SIDE];
+                pull(first + t, dz);
                 UNROLL for (int k = 0; k < SIDE * SIDE; k++) total += dz[k / SIDE][k % SIDE];
                 both<SIDE, POINTS>(FromOutputs{}, [&](int i, int j) { return dz[i][j]; },
-                                   [&](int i, int j, V v) { own[(i * POINTS + j) * TILES] = v; });
+                                   [&](int i, int j, V v) { to[(i * POINTS + j) * TILES + t] = v; });
+            };
+            if (made.norm) {
+                const auto error = made.norm->channel(o);
+                for (int t = 0; t < many; t++)
+                    value(t, [&](int tile, auto& dz) { pulled_all(made, error, tile, o, dz); });
+            } else if (s.pooled) {
+                for (int t = 0; t < many; t++) value(t, [&](int tile, auto& dz) { pulled_largest(made, tile, o, dz); });
+            } else {
+                const V* dy = made.dy + (int64_t)o * p.high * p.wide;
+                const auto error = [&](int i, int j) { return dy[i * p.wide + j]; };
+                for (int t = 0; t < many; t++)
+                    value(t, [&](int tile, auto& dz) { pulled_all(made, error, tile, o, dz); });
             }
             if (db) db[o] += sum(total);
         }
     }
 
-    void normed(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
-        const int from = row(tile), first = column(tile);
-        const int to = from + SIDE < p.high ? from + SIDE : p.high, end = first + SIDE < p.wide ? first + SIDE : p.wide;
-        UNROLL for (int k = 0; k < SIDE * SIDE; k++) dz[k / SIDE][k % SIDE] = V{};
-        made.norm->each(o, from, to, first, end, [&](int i, int j, V error) {
-            dz[i - from][j - first] = pulled(error, made.y[place(s.output, o, i) + j], s.activation, s.slope);
-        });
-    }
-
-    void pulled_all(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
-        const int high = p.high - row(tile), wide = p.wide - column(tile);
-        const V* y = made.y + place(s.output, o, row(tile)) + column(tile);
-        const V* dy = made.dy + ((int64_t)o * p.high + row(tile)) * p.wide + column(tile);
+    // error(row, column): of what came out.
+    template <class F>
+    void pulled_all(const Made& made, F&& error, int tile, int o, V (&dz)[SIDE][SIDE]) const {
+        const int r = row(tile), q = column(tile);
+        const V* y = made.y + place(s.output, o, r) + q;
         UNROLL for (int i = 0; i < SIDE; i++) UNROLL for (int j = 0; j < SIDE; j++)
-            dz[i][j] = i < high && j < wide ? pulled(dy[i * p.wide + j], y[i * s.output.cols + j], s.activation, s.slope) : V{};
+            dz[i][j] = r + i < p.high && q + j < p.wide
+                           ? pulled(error(r + i, q + j), y[i * s.output.cols + j], s.activation, s.slope)
+                           : V{};
     }
 
     void pulled_largest(const Made& made, int tile, int o, V (&dz)[SIDE][SIDE]) const {
