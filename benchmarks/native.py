@@ -1,14 +1,16 @@
-"""The native engine beside our torch engine: LeNet-5 on the real MNIST, with peers, and a sweep of small networks.
+"""The native engine beside our torch engine: LeNet-5 on the real MNIST, with peers, and two sweeps of networks.
 
-    python benchmarks/native.py DATA [--peers all] [--batch-sizes 64 256] [--rounds 5] [--only sweep]
+    python benchmarks/native.py DATA [--peers all] [--batch-sizes 64 256] [--rounds 5] [--only sweep|wide]
 
 LeNet-5: the contestants of lenet5_mnist.py, each in a process of its own, an epoch a turn.  Printed are pictures/s
 (median), how many times as fast as our torch engine that is (round by round: least to most), and the share of what the
 processor can multiply and add (fma.py, in the same run): 2 FLOPs for each of 416,520 MACs forward, as many for the
 gradient of the weights, and 298,920 MACs for the gradient of the input, which the first layer has no use for.
 
-Sweep: 12 networks, batches of 64 made before, steps of both engines by turns.  Printed are steps/s of both, their
+Sweep: 12 small networks, batches of 64 made before, steps of both engines by turns.  Printed are steps/s of both, their
 ratio, what the execution plan chooses and whether that is the faster one (within 5 %: either is right).
+
+Wide: the same for networks with convolutions of 96 to 256 channels, whose limit the plan draws at `WIDE`.
 """
 
 import argparse
@@ -49,6 +51,11 @@ def repeated(layers: str, times: int) -> str:
     return ", ".join([layers] * times)
 
 
+def halved(channels: int) -> str:
+    """The usual layers that halve a map."""
+    return f"conv {channels} 3x3 same, batch_norm, relu, maxpool 2"
+
+
 HEAD = "flatten, linear 10"
 SWEEP: tuple[tuple[str, tuple[int, int, int]], ...] = (
     (f"conv 8 5x5, relu, maxpool 2, {HEAD}", GRAY),
@@ -66,6 +73,20 @@ SWEEP: tuple[tuple[str, tuple[int, int, int]], ...] = (
         f"{repeated('conv 64 3x3 same, batch_norm, relu, conv 64 3x3 same, batch_norm, relu, maxpool 2', 2)}, {HEAD}",
         COLOUR,
     ),
+)
+
+WIDE: tuple[tuple[str, tuple[int, int, int]], ...] = (
+    (f"{repeated('conv 96 3x3 same, relu, maxpool 2', 2)}, {HEAD}", GRAY),
+    (f"{repeated('conv 128 3x3 same, batch_norm, relu, maxpool 2', 2)}, {HEAD}", COLOUR),
+    (f"conv 32 5x5 same, relu, maxpool 2, conv 96 5x5 same, relu, maxpool 2, {HEAD}", GRAY),
+    (f"{halved(32)}, {halved(64)}, {halved(128)}, {HEAD}", COLOUR),
+    (f"conv 64 3x3 same, relu, maxpool 2, {repeated('conv 128 3x3 stride 2, relu', 2)}, {HEAD}", COLOUR),
+    (f"{repeated('conv 96 7x7 same, relu, maxpool 2', 2)}, {HEAD}", GRAY),
+    (f"conv 64 3x3 stride 2, relu, {repeated('conv 128 1x1, relu', 3)}, {HEAD}", COLOUR),
+    (f"{halved(128)}, conv 128 3x3 same groups 128, batch_norm, relu, conv 128 1x1, batch_norm, relu, {HEAD}", COLOUR),
+    (f"{halved(64)}, {halved(128)}, {halved(256)}, {HEAD}", COLOUR),
+    (f"{halved(32)}, {halved(64)}, {repeated('conv 256 3x3 same, relu', 2)}, {HEAD}", GRAY),
+    (f"{halved(64)}, conv 256 1x1, batch_norm, relu, conv 64 1x1, relu, {HEAD}", COLOUR),
 )
 
 
@@ -146,11 +167,11 @@ def steps_of(subject: Subject) -> int:
     return max(4, round(4 * SECONDS / seconds))
 
 
-def sweep(rounds: int) -> None:
+def sweep(networks: Sequence[tuple[str, tuple[int, int, int]]], rounds: int) -> None:
     """Every network by both engines, and the plan's choice."""
-    print(f"\n{len(SWEEP)} networks, batches of {BATCH}, rounds: {rounds}")
+    print(f"\n{len(networks)} networks, batches of {BATCH}, rounds: {rounds}")
     right = 0
-    for notation, shape in SWEEP:
+    for notation, shape in networks:
         subject = Subject(notation, shape)
         steps, chosen = steps_of(subject), subject.plan()
         entries = [Entry(make.__name__, partial(make, subject, steps)) for make in (native_steps, torch_steps)]
@@ -165,7 +186,7 @@ def sweep(rounds: int) -> None:
             f"   {'x'.join(map(str, shape))} {notation}",
             flush=True,
         )
-    print(f"  the plan is right in {right} of {len(SWEEP)}")
+    print(f"  the plan is right in {right} of {len(networks)}")
 
 
 def lenet5(rivals: list[Peer], asked: argparse.Namespace, batch_size: int) -> None:
@@ -195,16 +216,18 @@ def row(record: Record, base: Record, pictures: int, best: float) -> str:
 
 def main() -> None:
     parser = lenet5_mnist.parser(__doc__, rounds=5, pictures=12_000)
-    parser.add_argument("--only", choices=["lenet5", "sweep"], help="one half; left out: both")
+    parser.add_argument("--only", choices=["lenet5", "sweep", "wide"], help="one part; left out: all")
     asked = parser.parse_args()
     print(heading(lenet5_mnist.LIBRARIES), flush=True)
     print(library(), flush=True)
-    if asked.only != "sweep":
+    if asked.only in (None, "lenet5"):
         rivals = lenet5_mnist.rivals_of(asked)
         for batch_size in asked.batch_sizes:
             lenet5(rivals, asked, batch_size)
-    if asked.only != "lenet5":
-        sweep(asked.rounds)
+    if asked.only in (None, "sweep"):
+        sweep(SWEEP, asked.rounds)
+    if asked.only in (None, "wide"):
+        sweep(WIDE, asked.rounds)
 
 
 if __name__ == "__main__":

@@ -271,7 +271,9 @@ def torch_classes(model: nn.Module, pictures: Split) -> np.ndarray:
     """Classes by a network of torch."""
     model.eval()
     parts = in_parts(normalised(pictures).transpose(0, 3, 1, 2))
-    return np.concatenate([model(torch.from_numpy(part)).argmax(1).numpy() for part in parts])
+    classes = np.concatenate([model(torch.from_numpy(part)).argmax(1).numpy() for part in parts])
+    model.train()  # Lightning trains what is in evaluation as it is
+    return classes
 
 
 def _same_network(parameters: int) -> None:

@@ -201,9 +201,13 @@ def test_why_the_native_engine_cannot_train_a_network_is_one_sentence(striate, n
 
 
 def test_a_network_that_could_be_trained_but_is_left_to_torch_says_so(striate):
-    _, out, _ = striate("inspect", "conv 96 3x3, relu, flatten, linear 3", "--input", "1x8x8", "--native")
-    assert "conv + relu" in out
-    assert out.splitlines()[-1].endswith("convolutions of 96 channels, which torch is made for")
+    told = {}
+    for channels in (128, 129):
+        text = f"conv {channels} 3x3, relu, flatten, linear 3"
+        _, told[channels], _ = striate("inspect", text, "--input", "1x8x8", "--native")
+    assert all("conv + relu" in out for out in told.values())
+    assert "torch engine" not in told[128]
+    assert told[129].splitlines()[-1].endswith("convolutions of 129 channels, which torch is made for")
 
 
 def test_pictures_and_the_page_are_written(striate, tmp_path):

@@ -160,6 +160,20 @@ def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
     assert "native engine" in told(asked, tmp_path / "run")
 
 
+def test_so_does_a_network_of_as_many_channels_as_were_measured(asked, tmp_path):
+    wide = {"model": "conv 128 3x3, relu, flatten, linear 3", "regularise": {}}
+    headline = told({**asked, **wide}, tmp_path / "run")
+    assert "native engine" in headline
+    assert "torch engine" not in headline
+
+
+def test_a_network_of_more_channels_is_not_run_to_see_its_layers(monkeypatch):
+    monkeypatch.delattr(native_steps, "described_in_a_row")  # to call it is an error
+    recipe = parse_recipe({"model": "conv 129 3x3, relu, flatten, linear 3"})
+    built = network_of(recipe, Given(num_classes=3, in_channels=1, image_size=8, dropout=None))
+    assert "129 channels" in native_plan(recipe, built, machine(Asked(device="cpu")))
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -168,7 +182,7 @@ def test_a_small_row_of_layers_takes_it_and_says_so(asked, tmp_path):
         ({"update": {"accumulate": 2}}, "update.accumulate = 2"),
         ({"loss": {"name": "hinge"}}, "loss.name = hinge"),
         ({"regularise": {"max_norm": 1.0}}, "regularise.max_norm = 1.0"),
-        ({"model": "conv 96 3x3, relu, flatten, linear 3", "regularise": {}}, "convolutions of 96 channels"),
+        ({"model": "conv 129 3x3, relu, flatten, linear 3", "regularise": {}}, "convolutions of 129 channels"),
         ({"model": "conv 4 3x3, gelu, flatten, linear 3", "regularise": {}}, "got gelu"),
     ],
 )
