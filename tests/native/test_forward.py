@@ -34,6 +34,8 @@ NETWORKS = {
         (2, 14, 15),
     ),
     "multiplier": ("conv 9 3x3 groups 3, sigmoid, conv 18 3x2 groups 9, flatten, linear 2", (3, 9, 9)),
+    "a long picture": ("conv 17 3x2 pad 1, tanh, maxpool 2, conv 4 2x2, flatten, linear 3", (1, 9, 49)),
+    "a narrow picture": ("conv 4 3x3 stride 2x1 dilation 1x2, maxpool 2, flatten, linear 3", (3, 24, 15)),
     "pools": (
         "maxpool 3 stride 2 pad 1, conv 5 3x3, avgpool 3 stride 2 pad 1 ceil, leaky_relu, adaptiveavgpool 2x3",
         (3, 21, 20),

@@ -157,17 +157,22 @@ static void pack_backward(const Stage& s, const ConvPlan& p, float* to) {
             }
 }
 
-template <int OUTS, int AT_ONCE>
-INLINE void window(const V* x, const ConvPlan& p, const float* w, const int64_t* pixel, V (&sum)[OUTS][AT_ONCE]) {
+// What a tap reads: a number of every sample, or of neighbours (rows.h).
+INLINE V read(const V* x) { return *x; }
+INLINE V read(const float* x) { return load(x); }
+
+// The sums over all taps; `x` counts in the pixels' own unit.
+template <int OUTS, int AT_ONCE, class Pixel>
+INLINE void window(const Pixel* x, const ConvPlan& p, const float* w, const int64_t* pixel, V (&sum)[OUTS][AT_ONCE]) {
     const int32_t* offset = p.offset.data();
     const char* base[AT_ONCE];
     UNROLL for (int k = 0; k < AT_ONCE; k++) base[k] = (const char*)(x + pixel[k]);
     for (int t = 0; t < p.taps; t++, w += p.outs) {
-        const int64_t at = offset[t] * (int64_t)sizeof(V);
+        const int64_t at = offset[t] * (int64_t)sizeof(Pixel);
         V weight[OUTS];
         UNROLL for (int o = 0; o < OUTS; o++) weight[o] = all(w[o]);
         UNROLL for (int k = 0; k < AT_ONCE; k++) {
-            const V value = *(const V*)(base[k] + at);
+            const V value = read((const Pixel*)(base[k] + at));
             UNROLL for (int o = 0; o < OUTS; o++) sum[o][k] += weight[o] * value;
         }
     }

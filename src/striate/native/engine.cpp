@@ -115,7 +115,7 @@ class Engine {
 
     void furnish(Room& room) {
         room.y.emplace_back(volume(lay_.stages[0].input));
-        samples_.lay_out(room.y[0].data());
+        samples_.lay_out_lanes(room.y[0].data());
         room.d.emplace_back(0);  // nobody asks for the gradient of the input
         for (const Stage& s : lay_.stages) {
             room.y.emplace_back(volume(s.output));
@@ -219,7 +219,7 @@ class Engine {
     }
 
     void fill(int chunk, Room& room) {
-        samples_.enter(batch_->samples, (int64_t)chunk * LANES, live(chunk), room.y[0].data());
+        samples_.lanes(batch_->samples, (int64_t)chunk * LANES, live(chunk), room.y[0].data());
     }
 
     void forward(int k, int thread, int chunk, Room& room) {
@@ -366,7 +366,7 @@ class Engine {
 
     const Layout lay_;
     int chunks_;
-    const LanesEntrance samples_;
+    const Entrance samples_;
     Items slots_, packs_, reductions_, changes_;
     Team team_;
     Norms norms_;

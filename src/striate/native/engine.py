@@ -109,7 +109,8 @@ class Engine:
             self._map if pixels else network.input_shape,
             torch.uint8 if pixels else torch.float32,
         )
-        self._batch, self._strides = Batch(), (0,) * 4
+        self._batch = Batch()
+        self._strides: tuple[int, ...] = ()
         self._samples = self._batch.samples
         self._samples.kind = KINDS[self._dtype]
         self._kept = (dict(tensors), dict(memory))  # the program holds addresses alone

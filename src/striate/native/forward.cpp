@@ -11,62 +11,17 @@
 #include <type_traits>
 
 #include "conv.h"
+#include "entrance.h"
 #include "norm.h"
-#include "numbers.h"
 #include "pool.h"
+#include "rows.h"
 #include "single.h"
 #include "threads.h"
 
-// From a picture's numbers to the network's: (v - shift) * scale, with v = 0 in the border.  Python's mirror: in forward.py.
-struct Front {
-    int32_t channels, height, width, pad;  // of the picture, without its border
-    const float *shift, *scale;            // of each channel
-};
-
-enum Numbers { BYTES, WORDS, FLOATS };
-
-struct Pictures {
-    const void* data;
-    int64_t strides[4];  // in numbers: from picture to picture, channel, row, column
-    int64_t count;
-    int32_t kind;
-};
-
 namespace {
 
-// LANES numbers as float32.
-template <class T>
-INLINE V floats(const T* from) {
-    typedef T Row __attribute__((vector_size(sizeof(T) * LANES)));
-    Row row;
-    memcpy(&row, from, sizeof row);
-    return __builtin_convertvector(row, V);
-}
-INLINE V floats(const uint8_t* from) { return bytes(from); }
-
 constexpr int64_t ROOMY = 1 << 18;  // vectors, 8 MB of 8 lanes: maps that are larger leave the caches LANES at a time
-constexpr int64_t WORTH = 100000;  // products of vectors, some 30 microseconds, that a thread must find to be woken
-
-// Where the picture's numbers go: place `first`, and from there so far to the next channel, row and column.
-struct Entrance {
-    int64_t first, channel, row, column;
-};
-
-// The first stage reads a map, or all numbers in a row: the picture was flattened at once.
-Entrance entrance(const Front& front, const Map& m, int64_t channel, int64_t pixel) {
-    const int H = front.height + 2 * front.pad, W = front.width + 2 * front.pad;
-    const bool flat = m.channels != front.channels || m.height != H || m.width != W;
-    if (flat) return {front.pad * W + front.pad, (int64_t)H * W, W, 1};
-    return {(origin(m) + (int64_t)front.pad * m.cols + front.pad) * pixel, channel, m.cols * pixel, pixel};
-}
-
-// What is written there once: the numbers of the border.
-void lay_out(const Front& front, const float* shift, const float* scale, const Entrance& to, int64_t apart, float* x) {
-    for (int c = 0; c < front.channels; c++)
-        for (int row = -front.pad; row < front.height + front.pad; row++)
-            for (int column = -front.pad; column < front.width + front.pad; column++)
-                x[(to.first + c * to.channel + row * to.row + column * to.column) * apart] = (0.0f - shift[c]) * scale[c];
-}
+constexpr int64_t WORTH = 500000;  // products of vectors, some 100 microseconds: less is done before a thread wakes
 
 // A stage's numbers in both layouts.
 struct Step {
@@ -88,13 +43,9 @@ class Forward {
     Forward(const Stage* stages, int number, const Front& front, int threads)
         : stages_(stages, stages + number),
           steps_(number),
-          front_(front),
-          shift_(front.shift, front.shift + front.channels),
-          scale_(front.scale, front.scale + front.channels),
-          threads_(threads < 1 ? 1 : threads) {
-        const Map& m = stages[0].input;
-        int32_t step = m.channels;  // the picture's own: only what is computed comes in whole vectors
-        to_lanes_ = entrance(front, m, plane(m), 1), to_single_ = entrance(front, m, 1, step);
+          threads_(threads < 1 ? 1 : threads),
+          entrance_(front, stages[0].input, is_by_rows(stages[0])) {
+        int32_t step = stages[0].input.channels;  // the picture's own: only what is computed comes in whole vectors
         for (int k = 0; k < number; k++) {
             const Stage& s = stages_[k];
             steps_[k].before = k ? steps_[k - 1].out : Field{s.input, step};
@@ -177,7 +128,8 @@ class Forward {
         if (s.kind == BATCH_NORM) step.moments.resize(s.input.channels);
         if (s.kind == CONV || s.kind == LINEAR) {
             by_lanes_ += places * s.output.channels * step.single.taps;
-            by_one_ += (s.kind == LINEAR ? 2 : 1) * places * step.single.groups * step.single.vectors * step.single.taps;
+            by_one_ += !k && is_by_rows(s) ? products_by_rows(s, step.single.taps)
+                       : (s.kind == LINEAR ? 2 : 1) * places * step.single.groups * step.single.vectors * step.single.taps;
         }
         const size_t outs = s.output.channels, taps = s.kind == BATCH_NORM ? 1 : step.single.taps;
         for (size_t n = 0; n < 4; n++)
@@ -202,15 +154,15 @@ class Forward {
 
     void give_back(Desks& desks) {
         std::lock_guard<std::mutex> held(mutex_);
-        for (auto& desk : desks) free_.push_back(std::move(desk));
+        for (; !desks.empty(); desks.pop_back()) free_.push_back(std::move(desks.back()));  // each to the same thread again
     }
 
     void furnish(Desk& desk, bool lanes) {
         if (desk.single.empty()) {
             std::vector<std::vector<V>> made;
-            made.emplace_back(extent(steps_[0].in));
+            made.emplace_back(extent(steps_[0].in) + PAST);
             for (const Step& step : steps_) made.emplace_back(extent(step.out));
-            lay_out(front_, shift_.data(), scale_.data(), to_single_, 1, (float*)made[0].data());
+            entrance_.lay_out_one((float*)made[0].data());
             desk.single = std::move(made);
             for (const Step& step : steps_) desk.flat.emplace_back(extent(step.in));
         }
@@ -218,83 +170,22 @@ class Forward {
             std::vector<std::vector<V>> made;
             made.emplace_back(volume(stages_[0].input));
             for (const Stage& s : stages_) made.emplace_back(volume(s.output));
-            for (int lane = 0; lane < LANES; lane++)
-                lay_out(front_, shift_.data(), scale_.data(), to_lanes_, LANES, (float*)made[0].data() + lane);
+            entrance_.lay_out_lanes(made[0].data());
             desk.lanes = std::move(made);
         }
     }
 
-    // Picture `number` into x, whose neighbouring numbers are `apart`.
-    template <class T>
-    void enter(const Pictures& pictures, int64_t number, const Entrance& to, int64_t apart, float* x) const {
-        const int64_t* s = pictures.strides;
-        const T* from = (const T*)pictures.data + number * s[0];
-        for (int c = 0; c < front_.channels; c++)
-            for (int row = 0; row < front_.height; row++)
-                enter_row(from + c * s[1] + row * s[2], s[3], shift_[c], scale_[c],
-                          x + (to.first + c * to.channel + row * to.row) * apart, to.column * apart);
-    }
-
-    template <class T>
-    void enter_row(const T* from, int64_t from_step, float shift, float scale, float* to, int64_t step) const {
-        if (from_step == 1 && step == 1)
-            for (int u = 0; u < front_.width; u++) to[u] = ((float)from[u] - shift) * scale;
-        else
-            for (int u = 0; u < front_.width; u++) to[u * step] = ((float)from[u * from_step] - shift) * scale;
-    }
-
-    void enter_one(const Pictures& pictures, int64_t number, float* x) const {
-        switch (pictures.kind) {
-            case BYTES: return enter<uint8_t>(pictures, number, to_single_, 1, x);
-            case WORDS: return enter<uint16_t>(pictures, number, to_single_, 1, x);
-            default: return enter<float>(pictures, number, to_single_, 1, x);
-        }
-    }
-
-    void enter_lanes(const Pictures& pictures, int64_t first, int live, float* x) const {
-        switch (pictures.kind) {
-            case BYTES: return enter_together<uint8_t>(pictures, first, live, x);
-            case WORDS: return enter_together<uint16_t>(pictures, first, live, x);
-            default: return enter_together<float>(pictures, first, live, x);
-        }
-    }
-
-    // LANES pictures; where there are fewer, the last goes into the lanes that are left.
-    template <class T>
-    void enter_together(const Pictures& pictures, int64_t first, int live, float* x) const {
-        const int64_t* s = pictures.strides;
-        if (s[3] != 1 || front_.width < LANES) {
-            for (int lane = 0; lane < live; lane++) enter<T>(pictures, first + lane, to_lanes_, LANES, x + lane);
-            return;
-        }
-        const T* from[LANES];
-        for (int lane = 0; lane < LANES; lane++)
-            from[lane] = (const T*)pictures.data + (first + (lane < live ? lane : live - 1)) * s[0];
-        for (int c = 0; c < front_.channels; c++)
-            for (int row = 0; row < front_.height; row++)
-                enter_rows(from, c * s[1] + row * s[2], shift_[c], scale_[c],
-                           (V*)x + to_lanes_.first + c * to_lanes_.channel + row * to_lanes_.row);
-    }
-
-    // A row of each, `at` from where they begin; the last square of numbers may lie over the one before.
-    template <class T>
-    void enter_rows(const T* const* from, int64_t at, float shift, float scale, V* to) const {
-        for (int u = 0; u < front_.width; u += LANES) {
-            const int column = u + LANES < front_.width ? u : front_.width - LANES;
-            V square[LANES];
-            UNROLL for (int lane = 0; lane < LANES; lane++)
-                square[lane] = (floats(from[lane] + at + column) - all(shift)) * all(scale);
-            transpose(square);
-            UNROLL for (int k = 0; k < LANES; k++) to[column + k] = square[k];
-        }
-    }
-
     void one(const Pictures& pictures, int64_t number, Desk& desk, float* logits) const {
-        enter_one(pictures, number, (float*)desk.single[0].data());
+        entrance_.one(pictures, number, (float*)desk.single[0].data());
         for (int k = 0; k < (int)stages_.size(); k++) {
             const float* x = (const float*)desk.single[k].data();
             if (is_flattened(k)) x = flattened(steps_[k].before, x, (float*)desk.flat[k].data());
-            single(stages_[k], steps_[k], x, (float*)desk.single[k + 1].data());
+            float* y = (float*)desk.single[k + 1].data();
+            const Step& step = steps_[k];
+            if (!k && is_by_rows(stages_[0]))
+                conv_by_rows(stages_[0], step.plan, step.packed.data(), step.out, x, y);
+            else
+                single(stages_[k], step, x, y);
         }
         const Field& out = steps_.back().out;
         const float* y = (const float*)desk.single.back().data();
@@ -318,7 +209,7 @@ class Forward {
     void chunk(const Pictures& pictures, int64_t first, Desk& desk, float* logits) const {
         const int64_t left = pictures.count - first;
         const int live = left < LANES ? (int)left : LANES;
-        enter_lanes(pictures, first, live, (float*)desk.lanes[0].data());
+        entrance_.lanes(pictures, first, live, desk.lanes[0].data());
         for (size_t k = 0; k < stages_.size(); k++)
             lanes(stages_[k], steps_[k], desk.lanes[k].data(), desk.lanes[k + 1].data());
         const V* y = desk.lanes.back().data();
@@ -342,10 +233,8 @@ class Forward {
 
     std::vector<Stage> stages_;
     std::vector<Step> steps_;
-    Front front_;
-    std::vector<float> shift_, scale_;
     int threads_;
-    Entrance to_lanes_, to_single_;
+    Entrance entrance_;
     int64_t by_lanes_ = 0, by_one_ = 0;  // products of vectors: of LANES pictures, of one; twice where weights come slowly
     int64_t volume_ = 0;  // numbers of all maps
     std::mutex mutex_;

@@ -19,21 +19,11 @@ from striate.base.operations import Dropout, Operation
 from striate.native.fold import NOTHING, fold
 from striate.native.library import Library
 from striate.native.pixels import Pixels
-from striate.native.program import Tensors, program
+from striate.native.program import KINDS, Tensors, front, program
 from striate.native.stages import fuse, volume
 
-KINDS = {torch.uint8: 0, torch.uint16: 1, torch.float32: 2}
+FLOATS, DOUBLES = torch.empty(0), torch.empty(0, dtype=torch.float64)  # what outputs are made like
 Strides = ctypes.c_int64 * 4
-
-
-class _Front(ctypes.Structure):
-    """`Front` in forward.cpp."""
-
-    _fields_ = (
-        *((name, ctypes.c_int32) for name in ("channels", "height", "width", "pad")),
-        ("shift", ctypes.POINTER(ctypes.c_float)),
-        ("scale", ctypes.POINTER(ctypes.c_float)),
-    )
 
 
 class Forward:
@@ -62,16 +52,12 @@ class Forward:
         self._stages = program(stages, {**tensors, **self._folded}, {})  # of addresses, that `refresh` reads again
         self._library = _functions(library)
         self._forward = None
-        channels, height, width = volume(network.input_shape)
-        given = pixels or Pixels(pad=0, shift=(0.0,) * channels, scale=(1.0,) * channels)
-        assert len(given.shift) == len(given.scale) == channels
-        self._shape = [channels, height - 2 * given.pad, width - 2 * given.pad]
+        given = front(volume(network.input_shape), pixels)
+        self._shape = torch.Size((given.channels, given.height, given.width))
         self._output_shape = network.output_shape
         self._outputs, self._is_row = prod(network.output_shape), len(network.output_shape) == 1
         self._usual = Strides(prod(self._shape), prod(self._shape[1:]), self._shape[2], 1)
-        many = ctypes.c_float * channels
-        front = _Front(*self._shape, given.pad, many(*given.shift), many(*given.scale))
-        arguments = self._stages, len(self._stages), ctypes.byref(front), threads
+        arguments = self._stages, len(self._stages), ctypes.byref(given), threads
         self._forward = self._library.striate_forward_create(*arguments)
         if not self._forward:
             raise _no_memory()
@@ -97,21 +83,21 @@ class Forward:
         Raises:
             ResourceError: not enough memory.
         """
-        out = self._run(self._library.striate_forward_logits, x, torch.float32)
+        out = self._run(self._library.striate_forward_logits, x, FLOATS)
         return out if self._is_row else out.view(-1, *self._output_shape)
 
     def probabilities(self, x: Tensor) -> Float[Tensor, "B classes"]:
         """The softmax of the logits, float64; x and errors as there."""
         assert self._is_row
-        return self._run(self._library.striate_forward_probabilities, x, torch.float64)
+        return self._run(self._library.striate_forward_probabilities, x, DOUBLES)
 
-    def _run(self, function: "ctypes._NamedFuncPointer", x: Tensor, dtype: torch.dtype) -> Tensor:
-        count, *shape = x.shape
-        if len(shape) != 3:  # rows of numbers, vectors
+    def _run(self, function: "ctypes._NamedFuncPointer", x: Tensor, like: Tensor) -> Tensor:
+        shape = x.shape
+        count = shape[0]
+        if shape[1:] != self._shape:  # rows of numbers, vectors
+            assert len(shape) != 4  # what follows reads memory by these numbers
             x = x.reshape(count, *self._shape)
-        else:
-            assert shape == self._shape  # what follows reads memory by these numbers
-        out = torch.empty(count, self._outputs, dtype=dtype)
+        out = like.new_empty(count, self._outputs)  # sooner there than by `torch.empty` with a dtype
         strides = self._usual if x.is_contiguous() else Strides(*x.stride())
         if function(self._forward, x.data_ptr(), strides, count, KINDS[x.dtype], out.data_ptr()):
             raise _no_memory()

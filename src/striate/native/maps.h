@@ -91,9 +91,6 @@ INLINE void in_parts(const Parts& parts, F&& f) {
     for (int k = 0; k < parts.number; k++) chosen<MOST>(parts.length(k), [&](auto length) { f(parts.begin(k), length); });
 }
 
-INLINE int parts(int n, int most) { return Parts(n, most).number; }
-INLINE int begins(int n, int most, int number) { return Parts(n, most).begin(number); }
-
 // Accumulators that fit the registers: outputs at once, for 1 to 4 pixels at once.
 #if LANES == 16
 constexpr int MOST[5] = {0, 16, 12, 8, 6};

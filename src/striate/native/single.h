@@ -12,13 +12,13 @@
 #include "norm.h"
 #include "pool.h"
 
-// Accumulators that fit the registers, and how many vectors of channels at once a convolution has among them.
+// Accumulators that fit the registers, and how many vectors of channels at once a convolution has among them; LONG: those
+// of a linear layer, which waits for its weights and for the sum before, not for the registers.
 #if LANES == 16
-constexpr int HELD = 24, ABREAST = 4;
+constexpr int HELD = 24, ABREAST = 4, LONG = 8;
 #else
-constexpr int HELD = 12, ABREAST = 3;
+constexpr int HELD = 12, ABREAST = 3, LONG = 6;
 #endif
-constexpr int LONG = 6;  // vectors at once of a linear layer, which waits for its weights, not for the registers
 
 // A map with `step` numbers to a pixel: its channels, and what fills up the last vector.
 struct Field {
@@ -85,9 +85,10 @@ static int32_t step_of(const Stage& s) {
 static void pack_single(const Stage& s, Weighing& w) {
     w.weight.assign((size_t)w.groups * w.vectors * w.taps, V{});
     w.bias.assign((size_t)w.groups * w.vectors, V{});
+    const Parts blocks(w.vectors, w.most);
     for (int g = 0; g < w.groups; g++)
-        for (int b = 0; b < parts(w.vectors, w.most); b++) {
-            const int v = begins(w.vectors, w.most, b), n = begins(w.vectors, w.most, b + 1) - v;
+        for (int b = 0; b < blocks.number; b++) {
+            const int v = blocks.begin(b), n = blocks.length(b);
             float* to = (float*)(w.weight.data() + ((int64_t)g * w.vectors + v) * w.taps);
             float* bias = (float*)(w.bias.data() + (int64_t)g * w.vectors + v);
             for (int lane = 0; lane < n * LANES; lane++) {
@@ -166,31 +167,24 @@ struct Task {
 template <class Reads, int VECTORS>
 static void all_windows(const Task& a) {
     constexpr int MOST_AT_ONCE = HELD / 4 / VECTORS;
-    const int width = a.out.map.width;
+    const Parts windows(a.out.map.width, MOST_AT_ONCE);
     for (int row = 0; row < a.out.map.height; row++)
-        for (int b = 0; b < parts(width, MOST_AT_ONCE); b++) {
-            const int column = begins(width, MOST_AT_ONCE, b), n = begins(width, MOST_AT_ONCE, b + 1) - column;
+        in_parts<MOST_AT_ONCE>(windows, [&](int column, auto many) {
             const float* at = a.x + spot(a.in, 0, 0) + 2 * row * a.down + 2 * column * a.right;
-            chosen<MOST_AT_ONCE>(n, [&](auto many) {
-                single_windows<Reads, VECTORS, many>(a.s, a.w, a.weight, a.bias, at, a.down, a.right,
-                                                     a.y + spot(a.out, row, column), a.out.step);
-            });
-        }
+            single_windows<Reads, VECTORS, many>(a.s, a.w, a.weight, a.bias, at, a.down, a.right,
+                                                 a.y + spot(a.out, row, column), a.out.step);
+        });
 }
 
 template <class Reads, int VECTORS, int ROWS>
 static void some_rows(const Task& a, int row) {
     constexpr int MOST_AT_ONCE = HELD / VECTORS / (VECTORS == 1 ? 2 : 1);
-    const int width = a.out.map.width;
-    for (int b = 0; b < parts(width, MOST_AT_ONCE); b++) {
-        const int column = begins(width, MOST_AT_ONCE, b), n = begins(width, MOST_AT_ONCE, b + 1) - column;
+    in_parts<MOST_AT_ONCE>({a.out.map.width, MOST_AT_ONCE}, [&](int column, auto many) {
         const float* at = a.x + spot(a.in, 0, 0) + row * a.down + column * a.right;
-        chosen<MOST_AT_ONCE>(n, [&](auto many) {
-            single_pixels<Reads, VECTORS, ROWS, many>(a.s, a.w, a.weight, a.bias, at, a.down, a.right,
-                                                      a.y + spot(a.out, row, column),
-                                                      (int64_t)a.out.map.cols * a.out.step, a.out.step);
-        });
-    }
+        single_pixels<Reads, VECTORS, ROWS, many>(a.s, a.w, a.weight, a.bias, at, a.down, a.right,
+                                                  a.y + spot(a.out, row, column),
+                                                  (int64_t)a.out.map.cols * a.out.step, a.out.step);
+    });
 }
 
 template <class Reads, int VECTORS>
@@ -205,14 +199,12 @@ static void all_pixels(const Task& a) {
 // f(vectors at once, their weights, their bias, group, first vector) for all outputs.
 template <int LIMIT, class F>
 INLINE void each_block(const Weighing& w, F f) {
+    const Parts blocks(w.vectors, LIMIT);
     for (int g = 0; g < w.groups; g++)
-        for (int b = 0; b < parts(w.vectors, LIMIT); b++) {
-            const int v = begins(w.vectors, LIMIT, b), n = begins(w.vectors, LIMIT, b + 1) - v;
+        in_parts<LIMIT>(blocks, [&](int v, auto many) {
             const int64_t first = (int64_t)g * w.vectors + v;
-            chosen<LIMIT>(n, [&](auto many) {
-                f(many, w.weight.data() + first * w.taps, w.bias.data() + first, g, v);
-            });
-        }
+            f(many, w.weight.data() + first * w.taps, w.bias.data() + first, g, v);
+        });
 }
 
 static void single_conv(const Stage& s, const Weighing& w, const Field& in, const Field& out, const float* x, float* y) {

@@ -67,13 +67,40 @@ INLINE float sum(V v) {  // halves onto halves: the order is part of the result
 #if LANES == 16
 #define BY_TURNS(a, b, h) \
     PICK(a, b, h, h + 16, h + 1, h + 17, h + 2, h + 18, h + 3, h + 19, h + 4, h + 20, h + 5, h + 21, h + 6, h + 22, h + 7, h + 23)
-#elif LANES == 8
-#define BY_TURNS(a, b, h) PICK(a, b, h, h + 8, h + 1, h + 9, h + 2, h + 10, h + 3, h + 11)
-#else
+#elif LANES == 4
 #define BY_TURNS(a, b, h) PICK(a, b, h, h + 4, h + 1, h + 5)
 #endif
 
-// LANES vectors of LANES numbers, rows to columns: each turn makes of number i of all rows their neighbours.
+// Of two vectors of neighbours the even ones (h = 0), or the odd ones (h = 1), in the order that takes one instruction.
+#if LANES == 16
+#define EVERY_OTHER(a, b, h) \
+    PICK(a, b, h, h + 2, h + 16, h + 18, h + 4, h + 6, h + 20, h + 22, h + 8, h + 10, h + 24, h + 26, h + 12, h + 14, h + 28, h + 30)
+#elif LANES == 8
+#define EVERY_OTHER(a, b, h) PICK(a, b, h, h + 2, h + 8, h + 10, h + 4, h + 6, h + 12, h + 14)
+#else
+#define EVERY_OTHER(a, b, h) PICK(a, b, h, h + 2, h + 4, h + 6)
+#endif
+constexpr int pair_in(int lane) { return lane % 4 / 2 * (LANES / 2) + lane / 4 * 2 + lane % 2; }  // which of the pairs is there
+
+// LANES vectors of LANES numbers, rows to columns.
+#if LANES == 8  // within the halves of registers first, for instructions that cross them are slow
+INLINE void transpose(V (&v)[LANES]) {
+    V w[LANES];
+    UNROLL for (int k = 0; k < LANES; k += 2) {
+        w[k] = PICK(v[k], v[k + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        w[k + 1] = PICK(v[k], v[k + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    V four[2][4];
+    UNROLL for (int k = 0; k < LANES; k++) {  // columns n and n + 4 of four rows
+        const V above = w[k / 4 * 4 + k / 2 % 2], below = w[k / 4 * 4 + k / 2 % 2 + 2];
+        four[k / 4][k % 4] = k % 2 ? PICK(above, below, 2, 3, 10, 11, 6, 7, 14, 15) : PICK(above, below, 0, 1, 8, 9, 4, 5, 12, 13);
+    }
+    UNROLL for (int n = 0; n < 4; n++) {
+        v[n] = PICK(four[0][n], four[1][n], 0, 1, 2, 3, 8, 9, 10, 11);
+        v[n + 4] = PICK(four[0][n], four[1][n], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+#else  // each turn makes of number i of all rows their neighbours
 INLINE void transpose(V (&v)[LANES]) {
     UNROLL for (int turn = 1; turn < LANES; turn *= 2) {
         V w[LANES];
@@ -84,6 +111,7 @@ INLINE void transpose(V (&v)[LANES]) {
         UNROLL for (int k = 0; k < LANES; k++) v[k] = w[k];
     }
 }
+#endif
 
 // The sums of four vectors' lanes.
 INLINE void sum4(V a, V b, V c, V d, float* sums) {
