@@ -14,9 +14,10 @@ Wide: the same for networks with convolutions of 96 to 256 channels, whose limit
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +135,7 @@ def torch_steps(subject: Subject, steps: int) -> Contestant:
     """In a child: steps of the torch engine, planned as `striate train` plans them."""
     batches, network = subject.batches(), subject.built().module
     ours = trainer(network, batches[0], F.cross_entropy, Settings(lr=LR, momentum=MOMENTUM), macs=1, samples=10**6)
-    return Contestant(partial(make, ours.updates, batches, steps))
+    return Contestant(partial(taken, ours.updates(cycle(batches)), steps))
 
 
 def native_steps(subject: Subject, steps: int) -> Contestant:
@@ -145,18 +146,14 @@ def native_steps(subject: Subject, steps: int) -> Contestant:
     engine = NativeSteps(subject.recipe, Goal(), described(built), found, samples=10**6)
     state = TrainState(model=network, optimizer=sgd(network, Settings(lr=LR, momentum=MOMENTUM)), seed=0)
 
-    def updates(batches: Sequence[tuple[Tensor, Tensor]]) -> object:
-        return engine(state, batches, objective=Objective(F.cross_entropy), lr_at=lambda _: LR)
+    endless = cycle(subject.batches())
+    updates = engine(state, endless, objective=Objective(F.cross_entropy), lr_at=lambda _: LR)
+    return Contestant(partial(taken, updates, steps))
 
-    return Contestant(partial(make, updates, subject.batches(), steps))
 
-
-def make(
-    updates: Callable[[list[tuple[Tensor, Tensor]]], object], batches: list[tuple[Tensor, Tensor]], steps: int
-) -> int:
-    """So many steps, over the same batches."""
-    taken = (batches * (steps // len(batches) + 1))[:steps]
-    return sum(1 for _ in updates(taken))  # type: ignore[attr-defined]
+def taken(updates: Iterator[float], steps: int) -> int:
+    """The next steps of a loop that goes on from turn to turn, as an epoch's does."""
+    return sum(1 for _ in islice(updates, steps))
 
 
 def steps_of(subject: Subject) -> int:
