@@ -1,17 +1,26 @@
-"""What the processor can multiply and add in float32: registers only, no memory, every core that torch uses."""
+"""What the processor can multiply and add: registers only, no memory, every core that torch uses.
+
+    python benchmarks/fma.py
+
+prints it for float32 and, where the processor has them, for dot products of pairs of bfloat16 (AVX512_BF16).
+"""
 
 import ctypes
 import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from contestants import Contestant, Entry
+from machine import heading
 
-CHAINS, TIMES = 12, 2_000_000  # sums that do not wait for one another; how often each is added to, a call
+TIMES = 2_000_000  # how often each sum is added to, a call
+PRODUCTS = {"work": 12, "dot": 2 * 24}  # of each lane a time: so many sums that do not wait for one another, by 1 and 2
 FLAGS = "-O3 -march=native -ffp-contract=fast -shared -fPIC".split()
 SOURCE = """
 #if defined(__AVX512F__)
@@ -24,6 +33,26 @@ SOURCE = """
 typedef float V __attribute__((vector_size(BYTES)));
 
 int lanes(void) { return BYTES / 4; }
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+int dots(void) { return 1; }
+
+float dot(long times, float start) {
+    __m512 sum[24];
+    const __m512bh ones = (__m512bh)_mm512_set1_epi32(0x3f803f80);
+    for (int k = 0; k < 24; k++) sum[k] = _mm512_set1_ps(start * k);
+    for (long n = 0; n < times; n++) {
+#pragma GCC unroll 24
+        for (int k = 0; k < 24; k++) sum[k] = _mm512_dpbf16_ps(sum[k], ones, ones);
+    }
+    float total = 0;
+    for (int k = 0; k < 24; k++) total += _mm512_reduce_add_ps(sum[k]);
+    return total;
+}
+#else
+int dots(void) { return 0; }
+#endif
 
 float work(long times, float start) {
     V sum[12], factor = (V){} + 0.999f, more = (V){} + 0.001f;
@@ -46,17 +75,22 @@ def fma() -> Entry:
 
 def multiplier() -> Contestant:
     """In a child: the best of three a turn."""
-    library = compiled()
-    library.work.argtypes, library.work.restype = [ctypes.c_long, ctypes.c_float], ctypes.c_float
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads)
+    return Contestant(partial(rate, compiled(), "work"))
 
-    def rate() -> float:
-        start = time.perf_counter()
-        list(pool.map(lambda k: library.work(TIMES, 1.0 + k), range(threads)))
-        return 2.0 * CHAINS * library.lanes() * TIMES * threads / (time.perf_counter() - start)
 
-    return Contestant(lambda: max(rate() for _ in range(3)))
+def rate(library: ctypes.CDLL, name: str) -> float:
+    """FLOP/s of one of the loops, the best of three."""
+    loop, threads = library[name], torch.get_num_threads()
+    loop.argtypes, loop.restype = [ctypes.c_long, ctypes.c_float], ctypes.c_float
+    flops = 2.0 * PRODUCTS[name] * library.lanes() * TIMES * threads
+    with ThreadPoolExecutor(threads) as pool:
+        return flops / min(_seconds(pool, loop, threads) for _ in range(3))
+
+
+def _seconds(pool: ThreadPoolExecutor, loop: Any, threads: int) -> float:
+    start = time.perf_counter()
+    list(pool.map(lambda k: loop(TIMES, 1.0 + k), range(threads)))
+    return time.perf_counter() - start
 
 
 def compiled() -> ctypes.CDLL:
@@ -66,3 +100,15 @@ def compiled() -> ctypes.CDLL:
         source.write_text(SOURCE)
         subprocess.run(["cc", *FLAGS, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library))
+
+
+def main() -> None:
+    print(heading(("torch",)))
+    library = compiled()
+    print(f"  float32, multiply and add   {rate(library, 'work') / 1e9:6.1f} GFLOP/s")
+    told = f"{rate(library, 'dot') / 1e9:6.1f} GFLOP/s" if library.dots() else "the processor has none"
+    print(f"  bfloat16, dot products      {told}")
+
+
+if __name__ == "__main__":
+    main()
