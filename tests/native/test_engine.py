@@ -58,6 +58,7 @@ NETWORKS = {
         "batch_norm, flatten, linear 4",
         (8, 17, 15),
     ),
+    "norm of a flattened map": ("conv 4 3x3, flatten, batch_norm, relu, linear 4", (2, 6, 7)),
     "norm first, pooled": ("batch_norm, maxpool 2, sigmoid, flatten, linear 3", (2, 9, 8)),
     "norm first": ("batch_norm, relu, conv 4 3x3, batch_norm, flatten, linear 3", (2, 9, 8)),
     "tiles of 4": (
