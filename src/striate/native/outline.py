@@ -14,7 +14,7 @@ from striate.base.windowed import Conv, MaxPool
 from striate.native.formulas import files, formula, taps
 from striate.native.library import Library, absence
 from striate.native.program import program
-from striate.native.stages import POINTS, Fused, fuse, refused
+from striate.native.stages import POINTS, Fused, fuse, joined, refused
 
 NUMBER = 4  # bytes
 USUAL_LANES = 8  # where there is no library: those of AVX2
@@ -133,18 +133,19 @@ def outline(network: Network, found: Library | None) -> Outline:
     Raises:
         ConfigError: the engine does not have an operation of it, or cannot train towards such an output.
     """
-    stages = fuse(network)
+    stages = joined(fuse(network))
     if len(network.output_shape) != 1:
         raise refused("the output", "a vector", written(network.output_shape))
     lanes = found.lanes if found else USUAL_LANES
     shapes = network.parameter_shapes()
     laid = program(stages, {}, {})
     own = {s.place: sum(prod(n) for name, n in shapes.items() if name.startswith(f"{s.place}.")) for s in stages}
+    sizes = [_numbers(*entry) * lanes * NUMBER for entry in zip(stages, [*stages[1:], None], laid, strict=True)]
     return Outline(
         instructions=found.name if found else "",
         absence="" if found else absence(),
         lanes=lanes,
-        rows=tuple(_row(s, own[s.place], _numbers(s, at) * lanes * NUMBER) for s, at in zip(stages, laid, strict=True)),
+        rows=tuple(_row(s, own[s.place], size) for s, size in zip(stages, sizes, strict=True)),
         input_bytes=_laid(laid[0].input) * lanes * NUMBER,
         order=tuple(_order(stages)),
     )
@@ -178,10 +179,15 @@ def _laid(place: Any) -> int:
     return int(place.channels * place.rows * place.cols)
 
 
-def _numbers(stage: Fused, laid: Any) -> int:
-    """Numbers that a stage writes for a sample: what it makes, its error, winners or masks; `furnish` of engine.cpp."""
+def _numbers(stage: Fused, after: Fused | None, laid: Any) -> int:
+    """Numbers that a stage writes for a sample: what it makes, its error, winners or masks; `furnish` of engine.cpp.
+
+    The error of a convolution that is normalised next is never written: `normed_next` of layout.h.
+    """
     chooses = stage.pooled or isinstance(stage.operation, MaxPool | Dropout)
-    return _laid(laid.output) + prod(stage.output) * (2 if chooses else 1)
+    normed = after is not None and isinstance(after.operation, BatchNorm) and after.input == stage.output
+    is_written = not (normed and isinstance(stage.operation, Conv) and not stage.pooled)
+    return _laid(laid.output) + prod(stage.output) * (chooses + is_written)
 
 
 def _order(stages: Sequence[Fused]) -> Iterator[tuple[str, str]]:
