@@ -58,6 +58,7 @@ NETWORKS = {
         "batch_norm, flatten, linear 4",
         (8, 17, 15),
     ),
+    "norm of a flattened map": ("conv 4 3x3, flatten, batch_norm, relu, linear 4", (2, 6, 7)),
     "norm first, pooled": ("batch_norm, maxpool 2, sigmoid, flatten, linear 3", (2, 9, 8)),
     "norm first": ("batch_norm, relu, conv 4 3x3, batch_norm, flatten, linear 3", (2, 9, 8)),
     "tiles of 4": (
@@ -204,6 +205,23 @@ def test_evaluation_after_a_step_is_that_of_torch(name):
 def test_every_instruction_set_that_runs_here_gives_the_same_to_rounding():
     for name in ("lenet", "batch norm"):
         compare(*NETWORKS[name], 21, 2)
+
+
+@pytest.mark.parametrize("value", [3.0, 1e4 / 3])
+def test_a_channel_that_is_constant_is_normalised_to_nothing_but_the_bias(value):
+    """Its deviation is 0, not the rounding of its mean, which 1 / sqrt(eps) would magnify."""
+    text, shape = "conv 3 1x1, batch_norm, flatten, linear 3", (3, 7, 11)
+    network, module, tensors = made(text, shape)
+    x, y = samples(network, 13)
+    x[:, 1] = value
+    with torch.no_grad():
+        module[0].weight.copy_(torch.eye(3)[:, :, None, None])
+        module[0].bias.zero_()
+    expected = exact(text, shape, module, x, y, F.cross_entropy)
+    own = engine(network, tensors, largest=13)
+    assert own.step(x, y, Goal(), None, NOW).loss == pytest.approx(expected[0], rel=1e-6)
+    close(own.gradients()["1.weight"], expected[1]["1.weight"])
+    assert own.gradients()["1.weight"][1].abs() < 1e-6
 
 
 WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 3.0])

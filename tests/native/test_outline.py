@@ -49,6 +49,18 @@ def test_a_border_of_zeros_lies_around_what_the_convolution_reads():
     assert "  0:1x2  " in line
 
 
+def test_a_normalisation_and_the_pooling_after_it_are_one_stage_and_no_error_lies_between_it_and_the_convolution():
+    text = "conv 4 3x3, batch_norm, maxpool 2, relu, conv 2 3x3, flatten, batch_norm, linear 3"
+    plan = of(text, (1, 10, 12))
+    assert [row.stage for row in plan.rows] == ["0", "1", "4", "6", "7"]
+    assert plan.rows[1].operations == ("batch_norm", "max 2x2", "relu")
+    assert plan.rows[1].formula == "y = max(0, max_2x2(w (x - m) / sqrt(v + 1e-05) + b))"
+    assert plan.rows[1].files == ("batch_norm.py", "max_pool.py", "activations.py")
+    samples = USUAL_LANES * 4
+    # 4x8x10 without errors; 4x4x5 with errors and winners; 2x2x3 with errors, for flattened it is normalised by numbers
+    assert [row.chunk_bytes // samples for row in plan.rows] == [320, 3 * 80, 2 * 12, 2 * 12, 2 * 3]
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_and_macs_are_those_that_the_analysis_sees(name):
     text, shape = NETWORKS[name]

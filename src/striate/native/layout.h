@@ -53,10 +53,12 @@ struct Layout {
         return n;
     }
 
-    // Whether a stage is a convolution that is normalised next: its errors are then made as it asks for them.
+    // Whether a stage is a convolution that is normalised next, channel by channel: its errors are then made as it asks
+    // for them.  Flattened in between, every number is a channel of its own.
     bool normed_next(int k) const {
-        const bool next = k >= 0 && k + 1 < (int)stages.size() && stages[k + 1].kind == BATCH_NORM;
-        return next && stages[k].kind == CONV && !stages[k].pooled;
+        if (k < 0 || k + 1 == (int)stages.size() || stages[k].kind != CONV || stages[k].pooled) return false;
+        const Map &made = stages[k].output, &read = stages[k + 1].input;
+        return stages[k + 1].kind == BATCH_NORM && made.height == read.height && made.width == read.width;
     }
 
    private:

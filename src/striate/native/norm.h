@@ -32,24 +32,29 @@ INLINE double lanes_sum(V v, int live) {
     return total;
 }
 
-// Mean and squares of a chunk's samples in one pass: of every row, joined lane by lane, then of all lanes.
+// Mean and squares of a chunk's samples in one pass: of every row, joined lane by lane, then of all lanes.  Means are told
+// from each sample's first number on, so that of equal numbers, however large, none is off by the mean's rounding.
 static void norm_shares(const Stage& s, const V* x, int live, Share* shares) {
     const Map& m = s.input;
     const float wide = (float)m.width;
     for (int c = 0; c < m.channels; c++) {
+        const V begin = x[place(m, c, 0)];
         V mean = {}, squares = {};
         for (int row = 0; row < m.height; row++) {
             const V* from = x + place(m, c, row);
             V total = {}, own = {};
-            for (int u = 0; u < m.width; u++) total += from[u];
-            const V middle = total * all(1.0f / wide), d = middle - mean;
+            for (int u = 0; u < m.width; u++) total += from[u] - begin;
+            const V more = total * all(1.0f / wide), middle = begin + more, d = more - mean;
             for (int u = 0; u < m.width; u++) own += (from[u] - middle) * (from[u] - middle);
             mean += d * all(1.0f / (float)(row + 1));
             squares += own + d * d * all(wide * (float)row / (float)(row + 1));
         }
-        const double area = (double)m.height * m.width, all = lanes_sum(mean, live) / live;
+        const double area = (double)m.height * m.width, all = (lanes_sum(begin, live) + lanes_sum(mean, live)) / live;
         double about = lanes_sum(squares, live);
-        for (int lane = 0; lane < live; lane++) about += area * (mean[lane] - all) * (mean[lane] - all);
+        for (int lane = 0; lane < live; lane++) {
+            const double off = (double)begin[lane] + mean[lane] - all;
+            about += area * off * off;
+        }
         shares[c] = {all, about};
     }
 }

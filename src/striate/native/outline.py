@@ -140,14 +140,12 @@ def outline(network: Network, found: Library | None) -> Outline:
     shapes = network.parameter_shapes()
     laid = program(stages, {}, {})
     own = {s.place: sum(prod(n) for name, n in shapes.items() if name.startswith(f"{s.place}.")) for s in stages}
+    sizes = [_numbers(*entry) * lanes * NUMBER for entry in zip(stages, [*stages[1:], None], laid, strict=True)]
     return Outline(
         instructions=found.name if found else "",
         absence="" if found else absence(),
         lanes=lanes,
-        rows=tuple(
-            _row(stage, own[stage.place], _numbers(stage, at, after) * lanes * NUMBER)
-            for stage, at, after in zip(stages, laid, (*stages[1:], None), strict=True)
-        ),
+        rows=tuple(_row(s, own[s.place], size) for s, size in zip(stages, sizes, strict=True)),
         input_bytes=_laid(laid[0].input) * lanes * NUMBER,
         order=tuple(_order(stages)),
     )
@@ -181,14 +179,15 @@ def _laid(place: Any) -> int:
     return int(place.channels * place.rows * place.cols)
 
 
-def _numbers(stage: Fused, laid: Any, after: Fused | None) -> int:
-    """Numbers that a stage writes for a sample: what it makes, its error, winners or masks; `furnish` of engine.cpp."""
+def _numbers(stage: Fused, after: Fused | None, laid: Any) -> int:
+    """Numbers that a stage writes for a sample: what it makes, its error, winners or masks; `furnish` of engine.cpp.
+
+    The error of a convolution that is normalised next is never written: `normed_next` of layout.h.
+    """
     chooses = stage.pooled or isinstance(stage.operation, MaxPool | Dropout)
-    is_normed = after is not None and isinstance(after.operation, BatchNorm)
-    is_normed = (
-        is_normed and isinstance(stage.operation, Conv) and not stage.pooled
-    )  # its errors are made when asked for
-    return _laid(laid.output) + prod(stage.output) * (chooses + (not is_normed))
+    normed = after is not None and isinstance(after.operation, BatchNorm) and after.input == stage.output
+    is_written = not (normed and isinstance(stage.operation, Conv) and not stage.pooled)
+    return _laid(laid.output) + prod(stage.output) * (chooses + is_written)
 
 
 def _order(stages: Sequence[Fused]) -> Iterator[tuple[str, str]]:
