@@ -5,7 +5,7 @@
 // A 2x2 max pooling that follows is taken in the same pass: what is normalised is then never written, nor its error.
 //
 // Each chunk brings its mean and its sum of squares about it; Chan's formula joins them, in the chunks' order, in
-// float64, so that neither large means nor the number of threads can change a digit.  Ioffe and Szegedy 2015,
+// float64, so that large means cost few digits, and the number of threads changes none.  Ioffe and Szegedy 2015,
 // arXiv:1502.03167; Chan, Golub and LeVeque 1979.
 #pragma once
 
