@@ -187,13 +187,21 @@ def test_new_numbers_count_from_the_refreshing_on(count):
     assert not torch.equal(own.logits(x), before)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_several_threads_may_call_at_once(threads):
+def test_no_bit_depends_on_the_threads_that_share_a_batch(instructions):
+    network = parse(*NETWORKS["lenet"])  # 200 pictures are enough work for several
+    tensors, x = made(network)[1], samples(network, 200)
+    one, *more = (forward(network, tensors, threads=threads).logits(x) for threads in (1, 2, 3, 8))
+    assert all(torch.equal(found, one) for found in more)
+    assert torch.equal(forward(network, tensors).logits(x[193:194]), one[193:194])
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 40), (2, 40), (2, 200)])
+def test_several_threads_may_call_at_once(threads, most):
     network = parse(*NETWORKS["wide"])
-    own, x = forward(network, made(network)[1], threads=threads), samples(network, 64)
+    own, x = forward(network, made(network)[1], threads=threads), samples(network, 24 + most)
     expected = own.logits(x)
     with ThreadPoolExecutor(6) as pool:
-        asked = [slice(n % 7, n % 7 + 1 + n % 40) for n in range(200)]
+        asked = [slice(n % 7, n % 7 + 1 + n * 7 % most) for n in range(200)]
         for rows, found in zip(asked, pool.map(lambda rows: own.logits(x[rows]), asked), strict=True):
             assert torch.equal(found, expected[rows])
 
