@@ -65,13 +65,13 @@ INLINE void unpooled(V error, M winner, V* dz, int64_t row) {
 
 // n things in the fewest parts of at most `most`, as equal as can be.
 struct Parts {
-    int number, size, larger;  // parts, and things in each; the first `larger` have one more
+    int number, size, smaller;  // parts, and things in each; from number `smaller` on they have one more
 
     Parts(int n, int most)
-        : number((n + most - 1) / most), size(number ? n / number : 0), larger(number ? n % number : 0) {}
+        : number((n + most - 1) / most), size(number ? n / number : 0), smaller(number ? number - n % number : 0) {}
 
-    int begin(int part) const { return part * size + (part < larger ? part : larger); }
-    int length(int part) const { return size + (part < larger); }
+    int begin(int part) const { return part * size + (part > smaller ? part - smaller : 0); }
+    int length(int part) const { return size + (part >= smaller); }
 };
 
 // f<n>() for a run-time n in 1 ... N.
