@@ -35,6 +35,7 @@ from striate.data.preprocess import Preprocess
 from striate.data.samples import Samples
 from striate.data.source import open_source
 from striate.data.split import Split
+from striate.deploy.native_network import pixels_of
 from striate.experiment.native_steps import NativeSteps
 from striate.experiment.recipe import parse_recipe
 from striate.models.catalogue import build
@@ -43,7 +44,6 @@ from striate.models.describe import describe
 from striate.native.augment import moved, windows
 from striate.native.engine import Goal
 from striate.native.library import library
-from striate.native.pixels import Pixels
 from striate.training.engine import Objective, TrainState
 from striate.training.forms import Form
 from striate.training.optimisers import Settings, sgd
@@ -82,12 +82,12 @@ def native_engine(split: Split, batch_size: int) -> peers.Contestant:
     """Striate's native engine as `striate train` runs it."""
     machine(Asked(device="cpu"))  # memory that is let go of stays with the process
     feed = replace(feed_of(split, batch_size), moved=moved)
-    shift, scale = (tuple(values.tolist()) for values in feed.preprocess.steps())
-    pixels = Pixels(pad=feed.preprocess.picture.pad, shift=shift, scale=scale)
     network = Form("float32", "contiguous").place(build("lenet5"), "cpu")
     description, found = describe(as_row(network, SHAPE), SHAPE), library()
     assert found is not None
-    steps = NativeSteps(parse_recipe({"batch_size": batch_size}), Goal(), description, found, len(split), pixels)
+    steps = NativeSteps(
+        parse_recipe({"batch_size": batch_size}), Goal(), description, found, len(split), pixels_of(feed.preprocess)
+    )
     state = TrainState(model=network, optimizer=sgd(network, Settings(lr=LR, momentum=MOMENTUM)), seed=0)
     epochs = iter(range(1000))
 

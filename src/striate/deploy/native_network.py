@@ -49,10 +49,15 @@ def _plain(module: nn.Module) -> bool:
 
 
 def _forward(found: Library, seen: Traced, preprocess: Preprocess) -> Forward:
-    shift, scale = (tuple(values.tolist()) for values in preprocess.steps())
-    pixels = Pixels(pad=preprocess.picture.pad, shift=shift, scale=scale)
     tensors = {name: tensor.detach().contiguous() for name, tensor in seen.tensors.items()}
-    return Forward(found, seen.network, tensors, pixels=pixels, threads=torch.get_num_threads())
+    return Forward(found, seen.network, tensors, pixels=pixels_of(preprocess), threads=torch.get_num_threads())
+
+
+def pixels_of(preprocess: Preprocess) -> Pixels:
+    """What the engine is told of a preprocessing without whitening."""
+    assert preprocess.whiten is None
+    shift, scale = (tuple(values.tolist()) for values in preprocess.steps())
+    return Pixels(pad=preprocess.picture.pad, shift=shift, scale=scale)
 
 
 def _agrees(made: Forward, module: nn.Module, preprocess: Preprocess) -> bool:

@@ -190,7 +190,7 @@ class Updates:
     """An engine on the tensors of a network and its optimiser, and what it is told of each update."""
 
     def __init__(self, state: TrainState, steps: NativeSteps, rules: Rules) -> None:
-        self.state, self.goal, self.rules = state, steps.goal, rules
+        self.state, self.goal = state, steps.goal
         self.optimizer = state.optimizer
         self.kind = OPTIMISERS.index(steps.recipe.optimizer)
         self.counters = [b for name, b in state.model.named_buffers() if name.endswith("num_batches_tracked")]

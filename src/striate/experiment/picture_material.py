@@ -22,6 +22,7 @@ from striate.data.split import Split
 from striate.data.splits import Shares, divide
 from striate.data.statistics import mean_std
 from striate.data.storage import Storage
+from striate.deploy.native_network import pixels_of
 from striate.experiment.material import EVALUATION_BATCH, PARTS
 from striate.experiment.recipe import Recipe
 from striate.experiment.settle import batch_size, settle, usual_changes
@@ -109,9 +110,7 @@ class PictureMaterial:
         feed, augment = self.feed, self.feed.augment
         if not feed.in_one_pass or augment.mixes or self.own_target:
             return None
-        shift, scale = (tuple(values.tolist()) for values in self.preprocess.steps())
-        pixels = Pixels(pad=self.preprocess.picture.pad, shift=shift, scale=scale)
-        return replace(self, feed=replace(feed, moved=moved)), pixels
+        return replace(self, feed=replace(feed, moved=moved)), pixels_of(self.preprocess)
 
     def evaluation(self, part: str, *, rows: Callable[[int], slice] = whole) -> Iterator[Batch]:
         """The pictures of a split once, in their order."""

@@ -8,7 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <type_traits>
 
 #include "conv.h"
 #include "entrance.h"

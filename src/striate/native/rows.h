@@ -41,13 +41,10 @@ static void row_pooled(const Stage& s, const ConvPlan& p, const float* x, const 
 // x: the picture, channel by channel, each with its border; y: LANES channels from the first on, of `live` windows.
 static void rows_to_pixels(const Stage& s, const ConvPlan& p, const float* x, const float* packed, int first, int live,
                            float* y, int32_t step) {
-    constexpr int AT_ONCE = MOST[4];
     const int left = s.output.channels - first, outs = left < LANES ? left : LANES;
     V made[LANES];
     UNROLL for (int o = 0; o < LANES; o++) made[o] = V{};  // those that there are not
-    for (int o = 0; o < outs; o += AT_ONCE)
-        chosen<AT_ONCE>(outs - o < AT_ONCE ? outs - o : AT_ONCE,
-                      [&](auto many) { row_pooled<many>(s, p, x, packed, first + o, made + o); });
+    in_parts<MOST[4]>({outs, MOST[4]}, [&](int o, auto many) { row_pooled<many>(s, p, x, packed, first + o, made + o); });
     transpose(made);
     UNROLL for (int lane = 0; lane < LANES; lane++)
         if (pair_in(lane) < live) store(y + pair_in(lane) * step, made[lane]);
