@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.native.test_engine import NETWORKS
+from tests.native.networks import NETWORKS
 
 import striate
 from striate import calculus

@@ -17,7 +17,8 @@ WATCHED = {
     "memory": ("-fsanitize=address,undefined -fno-sanitize-recover=undefined", ("libasan.so", "libubsan.so")),
     "races": ("-fsanitize=thread", ("libtsan.so",)),
 }
-TESTS = [f"tests/native/test_{name}.py" for name in ("engine", "forward", "local_response_norm", "augment")]
+TESTED = ("engine", "gradients", "updates", "forward", "local_response_norm", "augment")
+TESTS = [f"tests/native/test_{name}.py" for name in TESTED]
 # Processes of their own, with the library as installed; whole runs; memory that is kept a while to catch who uses it.
 ELSEWHERE = "forked or a_run_has or gives_its_memory"
 TOGETHER = "threads or callers or no_bit or float64 or finite or updates"  # what several threads work at

@@ -11,6 +11,7 @@ from striate.base.errors import ConfigError
 from striate.base.files import write
 
 if TYPE_CHECKING:
+    from striate.analysis.summary import Summary
     from striate.cli.native_plan import NativePlan
     from striate.cli.subject import Subject
 
@@ -65,12 +66,7 @@ def inspect(
 
     chosen = subject(model, size, classes)
     summary = chosen.summary(batch_size)
-    if graph is not None:
-        write(_led_to(graph), summary.graph_with_gradients() if backward else summary.graph())
-    if drawing is not None:
-        write(_led_to(drawing), summary.drawing())
-    if html is not None:
-        summary.save_html(_led_to(html), chosen.facts)
+    _draw(chosen, summary, graph, drawing, html, backward=backward)
     plan = _plan(chosen) if native else None
     if as_json:
         more = {"native": plan.as_dict()} if plan else {}
@@ -78,6 +74,24 @@ def inspect(
         return
     texts = [chosen.head(), summary.in_full() if every else str(summary), summary.equations() if equations else ""]
     typer.echo("\n\n".join(filter(None, [*texts, str(plan or "")])))
+
+
+def _draw(
+    chosen: "Subject",
+    summary: "Summary",
+    graph: Path | None,
+    drawing: Path | None,
+    html: Path | None,
+    *,
+    backward: bool,
+) -> None:
+    """Write the files that are asked for."""
+    if graph is not None:
+        write(_led_to(graph), summary.graph_with_gradients() if backward else summary.graph())
+    if drawing is not None:
+        write(_led_to(drawing), summary.drawing())
+    if html is not None:
+        summary.save_html(_led_to(html), chosen.facts)
 
 
 def _plan(chosen: "Subject") -> "NativePlan":
