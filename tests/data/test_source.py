@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from striate.base.errors import DataError
+from striate.data import digits
 from striate.data.items import ArrayItems
 from striate.data.samples import Named, align
 from striate.data.source import Source, open_source
 
 
-def test_digits_are_scikit_learns_scaled_to_bytes():
+@pytest.mark.parametrize("file", [digits.FILE, "elsewhere.csv.gz"])
+def test_digits_are_scikit_learns_scaled_to_bytes(file, monkeypatch):
     from sklearn.datasets import load_digits
 
+    monkeypatch.setattr(digits, "FILE", file)
     source, bunch = open_source("digits"), load_digits()
     assert (source.name, source.channels, source.size) == ("digits", 1, (8, 8))
     assert source.classes == tuple("0123456789")

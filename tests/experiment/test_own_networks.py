@@ -4,8 +4,6 @@ import textwrap
 
 import pytest
 import torch
-from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
 
 import striate
 from striate.base.errors import ConfigError, ModelFileError
@@ -13,7 +11,6 @@ from striate.experiment.events import EpochEnded, Finished, Stepped
 from striate.experiment.recipe import parse_recipe
 from striate.experiment.recipe_file import read_recipe
 from striate.experiment.train import go_on, resume, start, train
-from striate.experiment.wiring import macs_of
 from striate.models.syntax import NotationError
 from striate.native.library import absence, library
 from striate.training.checkpoint import newest
@@ -174,7 +171,6 @@ def test_a_file_is_trained_packed_and_loaded_by_whoever_names_it(recipe, own):
 def test_a_network_whose_weights_are_computed_is_trained(recipe):
     outcome = train(of(recipe, "net.py:normed", epochs=1))
     assert "model.network.1.parametrizations.weight.original1" in weights(outcome.path)
-    assert macs_of(weight_norm(nn.Conv2d(2, 4, 3)), torch.ones(2, 2, 5, 5)) == 4 * 9 * 2 * 9
 
 
 @pytest.mark.usefixtures("own")

@@ -6,8 +6,8 @@ from math import ceil
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from striate.analysis.counting import macs_of
 from striate.analysis.rules import trainable_parameters
 from striate.data.cache_folder import cache_path
 from striate.deploy.bundle import Architecture
@@ -162,15 +162,6 @@ def plan_of(recipe: Recipe, material: Material, on: Machine, processes: Processe
     plan = decide(asked_of(recipe), on, work, remembered=cache_path("plans"))
     small = plan.device == "cpu" and work.macs < LARGE and recipe.execution.engine == "auto"
     return replace(plan, reason=f"{plan.reason}; not the native engine: {native}") if small else plan
-
-
-def macs_of(network: nn.Module, samples: torch.Tensor) -> int:
-    """Multiply-accumulates of a sample's forward pass, by torch's own count of products and convolutions."""
-    training = network.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # in inference mode weight normalisation fails it
-        network.eval()(samples)
-    network.train(training)
-    return int(counter.get_total_flops()) // (2 * len(samples))
 
 
 def wire(recipe: Recipe, material: Material, plan: Plan, processes: Processes = ALONE) -> Wired:

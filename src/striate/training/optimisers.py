@@ -10,13 +10,30 @@ The formulas, with their sources: striate/calculus/updates.py.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from inspect import unwrap
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch import Tensor, nn, optim
+from torch.optim import Optimizer
 
 from striate.base.errors import ConfigError
+
+Kind = TypeVar("Kind", bound=Optimizer)
+
+
+def uncompiled(kind: type[Kind]) -> type[Kind]:
+    """Torch's optimiser without what surrounds its methods where they are compiled.
+
+    That imports torch's compiler at the first call, compiled or not, which takes longer than a small network's epoch.
+    """
+    others = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: unwrap(getattr(kind, name)) for name in others}
+    return type(kind.__name__, (kind,), {"step": torch.no_grad()(unwrap(kind.step)), **methods})
+
+
+SGD, Adagrad, RMSprop = uncompiled(optim.SGD), uncompiled(optim.Adagrad), uncompiled(optim.RMSprop)
+Adam, AdamW = uncompiled(optim.Adam), uncompiled(optim.AdamW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

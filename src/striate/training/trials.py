@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from striate.base.random import StepRandomness, step_randomness
 from striate.training.forms import Form
+from striate.training.optimisers import SGD
 
 SECONDS = 1.5  # of trial steps, after one of each form to warm up
 LEAST, MOST = 3, 100  # steps of each form
@@ -47,7 +48,7 @@ class Work:
         """Updates of a copy of the network, at a rate of 0, so that no number can grow."""
         network = form.place(copy.deepcopy(self.network), device).train()
         x, y = (part.to(device) for part in self.batch)
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, fused=True)
+        optimizer = SGD(network.parameters(), lr=0.0, momentum=0.9, fused=True)
         while True:
             with step_randomness(StepRandomness(seed=0, step=0)), form.autocast(device):
                 loss = self.loss(network(x), y)
