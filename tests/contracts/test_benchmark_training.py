@@ -93,3 +93,17 @@ def test_the_recipe_of_the_race_to_099_is_one(benchmark):
     changes = [parse_override(entry) for entry in benchmark("time_to_accuracy").RECIPE]
     recipe = read_recipe(None, changes)
     assert build(recipe.model.replace("conv 8", "input 1x28x28, conv 8", 1)) is not None
+
+
+@pytest.mark.slow
+def test_a_peer_is_trained_until_it_is_good_enough_or_its_epochs_are_over(benchmark, idx_folder):
+    module, peers = benchmark("to_accuracy"), benchmark("peers")
+    peer = peers.EXAMPLE[0]
+    once = module.trained(peer, idx_folder, module.Aim(accuracy=0.001, epochs=3), seed=1, pictures=64)
+    assert len(once.seconds) == len(once.accuracies) == 1
+    assert (
+        once.told(module.Aim(0.001, 3)) == f"{once.seconds[0]:.2f} s of training   epochs: 1   {once.accuracies[0]:.4f}"
+    )
+    never = module.trained(peer, idx_folder, module.Aim(accuracy=1.1, epochs=2), seed=1, pictures=64)
+    assert len(never.seconds) == 2
+    assert "not within 2 epochs" in never.told(module.Aim(1.1, 2))

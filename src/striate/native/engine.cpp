@@ -9,9 +9,8 @@
 
 #include "batch.h"
 #include "dropout.h"
-#include "linear.h"
+#include "gradient.h"
 #include "loss.h"
-#include "norms.h"
 #include "pool.h"
 #include "team.h"
 
@@ -31,20 +30,6 @@ struct Room {
     std::vector<std::vector<M>> which;
 };
 
-void add(float* __restrict to, const float* __restrict from, int64_t number) {
-    for (int64_t k = 0; k < number; k++) to[k] += from[k];
-}
-
-// The sum of squares, in eight sums.
-double squared(const float* x, int64_t number) {
-    double sums[8] = {};
-    int64_t k = 0;
-    for (; k + 8 <= number; k += 8)
-        UNROLL for (int lane = 0; lane < 8; lane++) sums[lane] += (double)x[k + lane] * x[k + lane];
-    for (; k < number; k++) sums[0] += (double)x[k] * x[k];
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
-
 using Place = Team::Place;
 
 class Engine {
@@ -59,18 +44,16 @@ class Engine {
           reductions_((int)lay_.pieces.size()),
           changes_((int)lay_.pieces.size()),
           team_(threads < 1 ? 1 : threads > SLOTS ? SLOTS : threads, [this](Place& at) { train(at); }),
-          norms_(lay_, chunks_, team_.size()) {
+          norms_(lay_, chunks_, team_.size()),
+          gradient_(lay_, chunks_, slots_.number()) {
         rooms_.resize(norms() ? chunks_ : team_.size());
         for (auto& room : rooms_) furnish(room);
         values_.resize(team_.size());
-        packed_.resize(number), rows_.resize(number), errors_.resize(number);
+        packed_.resize(number);
         for (int k = 0; k < number; k++) equip(k);
         error_.resize(team_.size());
         for (auto& e : error_) e.resize(lay_.widest);
-        sums_.resize(slots_.number() * lay_.shared);
-        gradient_.resize(lay_.gradients);
         losses_.resize(chunks_);
-        squares_.resize(lay_.pieces.size());
         const unsigned passes = 2 * (unsigned)norms() + 1;
         team_.begin(3 + passes, (unsigned)(lay_.packing.size() + 2 * lay_.pieces.size()) + passes * slots_.number());
     }
@@ -80,6 +63,7 @@ class Engine {
     Result step(const Batch& batch, const Rule* rule) {
         batch_ = &batch, rule_ = rule;
         norms_.begin(batch.size());
+        gradient_.begin(chunks());
         total_ = total_weight(batch.targets, batch.size());
         team_.run();
         return {loss_, norm_, updated_};
@@ -107,10 +91,6 @@ class Engine {
         packed_[k].resize(2 * lay_.sums(k));
         if (s.tile)
             for (auto& own : values_) own.fit(lay_.plans[k].ins, lay_.plans[k].outs);
-        if (s.kind == LINEAR) {
-            rows_[k].resize((size_t)chunks_ * stride(s));
-            errors_[k].resize((size_t)chunks_ * s.output.channels);
-        }
     }
 
     void furnish(Room& room) {
@@ -123,11 +103,6 @@ class Engine {
             const bool winners = s.kind == MAX_POOL || s.pooled || s.kind == DROPOUT;
             room.which.emplace_back(winners ? count(s.output) : 0);
         }
-    }
-
-    static int stride(const Stage& s) {
-        const int wide = 3 * LANES;
-        return (int)(count(s.input) + wide - 1) / wide * wide;
     }
 
     // The weights of some outputs of a convolution, as the loops read them.
@@ -167,7 +142,7 @@ class Engine {
                 norm_shares(lay_.stages[k], room.y[k].data(), live(chunk), norms_.share(n + 1, chunk));
             });
         each_chunk(at, [&] { norms_.join(thread, last); }, [&](int slot, int chunk, Room& room) {
-            if (chunk == slot && lay_.shared) memset(sums_.data() + slot * lay_.shared, 0, sizeof(float) * lay_.shared);
+            if (chunk == slot) gradient_.begin_slot(slot);
             enter(thread, last, chunk, room);
             const size_t end = lay_.stages.size();
             losses_[chunk] = loss_forward(batch_->targets, (int64_t)chunk * LANES, live(chunk), total_,
@@ -181,8 +156,8 @@ class Engine {
                 if (!lay_.normed_next(k - 1)) norm_backward(lay_.stages[k], norm_back(thread, k, chunk, room), room.d[k].data());
                 leave(thread, n - 1, slot, chunk, room);
             });
-        team_.share(at, reductions_, [&](int k) { squares_[k] = reduce(lay_.pieces[k]); });
-        team_.share(at, changes_, [&](int k) { change(lay_.pieces[k]); });
+        team_.share(at, reductions_, [&](int k) { gradient_.reduce(k, norms_); });
+        team_.share(at, changes_, [&](int k) { if (updates()) gradient_.change(k, *rule_); });
         if (!thread) conclude();
     }
 
@@ -248,7 +223,7 @@ class Engine {
     void convolved(int k, int thread, int slot, const Made& made, const V* x, V* dx) {
         const Stage& s = lay_.stages[k];
         const ConvPlan& p = lay_.plans[k];
-        float *dw = sums_.data() + slot * lay_.shared + lay_.at[k], *db = s.bias_at >= 0 ? dw + lay_.sums(k) : nullptr;
+        float *dw = gradient_.sums(slot, k), *db = s.bias_at >= 0 ? dw + lay_.sums(k) : nullptr;
         const float* w = packed_[k].data() + lay_.sums(k);
         if (s.tile)
             return tiled(s, p, [&](auto tiles) { tiles.backward(made, x, w, values_[thread], dw, db, k ? dx : nullptr); });
@@ -273,9 +248,9 @@ class Engine {
                 return convolved(k, thread, slot, {dy, y, which, norm ? &*norm : nullptr}, x, dx);
             }
             case LINEAR: {
-                V* dz = errors_[k].data() + (int64_t)chunk * s.output.channels;
+                V* dz = gradient_.errors(k, chunk);
                 for (int o = 0; o < s.output.channels; o++) dz[o] = pulled(dy[o], y[o], s.activation, s.slope);
-                transposed(x, (int)count(s.input), stride(s), (float*)(rows_[k].data() + (int64_t)chunk * stride(s)));
+                gradient_.bring(k, chunk, x);
                 if (k) linear_input(s, dz, dx);
                 return;
             }
@@ -298,7 +273,7 @@ class Engine {
     // Once all is done.
     void conclude() {
         norms_.conclude();
-        loss_ = loss(), norm_ = norm(), updated_ = rule_ && std::isfinite(loss_) && std::isfinite(norm_);
+        loss_ = loss(), norm_ = gradient_.norm(), updated_ = updates();
     }
 
     double loss() const {
@@ -307,62 +282,8 @@ class Engine {
         return total;
     }
 
-    double norm() const {
-        double total = 0;
-        for (double s : squares_) total += s;
-        return std::sqrt(total);
-    }
-
-    // Update a piece's numbers, if loss and gradient are finite.
-    void change(const Piece& piece) {
-        const double norm = this->norm();
-        if (!rule_ || !std::isfinite(norm) || !std::isfinite(loss())) return;
-        const float bound = rule_->clip_norm, scale = bound > 0 && norm > bound ? (float)(bound / norm) : 1.0f;
-        const Stage& s = lay_.stages[piece.stage];
-        const int64_t wide = s.kind == LINEAR ? count(s.input) : 1;
-        if (piece.bias || s.kind == LINEAR) change(s.bias_at, scale, piece.from, piece.to);
-        if (!piece.bias) change(s.weight_at, scale, piece.from * wide, piece.to * wide);
-    }
-
-    void change(int64_t at, float scale, int64_t from, int64_t to) {
-        for (const Parameter& p : lay_.parameters)
-            if (p.at == at) update(p, *rule_, scale, gradient_.data(), from, to);
-    }
-
-    // A piece of the gradient, and the sum of its squares.
-    double reduce(const Piece& piece) {
-        const Stage& s = lay_.stages[piece.stage];
-        const int k = piece.stage;
-        float* out = gradient_.data() + (piece.bias ? s.bias_at : s.weight_at);
-        int64_t from = piece.from, to = piece.to;
-        double squares = 0;
-        const int used = chunks() < slots_.number() ? chunks() : slots_.number();
-        if (s.kind == LINEAR) {
-            const int ins = (int)count(s.input), outs = s.output.channels;
-            float* db = s.bias_at >= 0 ? gradient_.data() + s.bias_at : nullptr;
-            linear_weight((const float*)errors_[k].data(), (int64_t)outs * LANES, chunks(),
-                          (const float*)rows_[k].data(), stride(s), ins,
-                          (int)from, (int)to, out, db);
-            if (db) squares = squared(db + from, to - from);
-            from *= ins, to *= ins;
-        } else if (s.tile && !piece.bias) {
-            const int64_t size = s.kernel[0] * s.kernel[1], number = (int64_t)lay_.plans[k].ins * lay_.plans[k].outs;
-            tiled(s, lay_.plans[k], [&](auto tiles) {
-                kernel_gradients<tiles.KERNEL>(sums_.data() + lay_.at[k], used, lay_.shared, number, from / size, to / size, out);
-            });
-        } else if (s.kind == BATCH_NORM) {
-            const int n = lay_.norm_of(k);
-            for (int64_t c = from; c < to; c++) {
-                const Share total = norms_.errors(n, (int)c);
-                out[c] = (float)(piece.bias ? total.mean : total.squares);
-            }
-        } else if (s.kind == CONV) {
-            const float* sums = sums_.data() + lay_.at[k] + (piece.bias ? lay_.sums(k) : 0);
-            memcpy(out + from, sums + from, sizeof(float) * (to - from));
-            for (int slot = 1; slot < used; slot++) add(out + from, sums + slot * lay_.shared + from, to - from);
-        }
-        return squares + squared(out + from, to - from);
-    }
+    // Whether the weights change: not where loss or gradient is not finite.
+    bool updates() const { return rule_ && std::isfinite(loss()) && std::isfinite(gradient_.norm()); }
 
     const Layout lay_;
     int chunks_;
@@ -370,12 +291,12 @@ class Engine {
     Items slots_, packs_, reductions_, changes_;
     Team team_;
     Norms norms_;
+    Gradient gradient_;
     std::vector<Room> rooms_;
     std::vector<Values> values_;
     std::vector<std::vector<float>> packed_;
-    std::vector<std::vector<V>> error_, errors_, rows_;
-    std::vector<float> sums_, gradient_;
-    std::vector<double> losses_, squares_;
+    std::vector<std::vector<V>> error_;
+    std::vector<double> losses_;
 
     const Batch* batch_ = nullptr;
     const Rule* rule_ = nullptr;

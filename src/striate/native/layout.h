@@ -1,6 +1,7 @@
 // A network as a training step goes through it: what is known before the first batch comes.
 #pragma once
 
+#include "conv.h"
 #include "update.h"
 #include "winograd.h"
 

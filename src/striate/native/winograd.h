@@ -13,7 +13,7 @@
 // the plain sum takes M^2 K^2, 144 for kernels of 3 x 3 and 100 for those of 5 x 5.
 #pragma once
 
-#include "conv.h"
+#include "conv_back.h"
 #include "numbers.h"
 #include "points.h"
 
