@@ -183,7 +183,7 @@ def test_own_networks_and_trained_ones_have_a_plan_too(striate, tmp_path, run, n
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("resnet20", "layer1.0.relu must be given what the layer before made"),
+        ("resnet20", "layer1.0.relu must be fed by the layer before it alone"),
         ("conv 4 3x3 same, add(conv 4 3x3 same | ), flatten, linear 3", "got one within branches"),
         ("conv 4 3x3, gelu, flatten, linear 3", "got gelu"),
         ("autoencoder", "got conv_transpose"),

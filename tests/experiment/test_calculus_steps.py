@@ -60,7 +60,7 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(asked, tm
         ({"transfer": {"freeze": ["0"]}}, "transfer.freeze"),
         ({"execution": {"engine": "calculus", "precision": "bfloat16"}}, "precision = bfloat16"),
         ({"execution": {"engine": "calculus", "memory_format": "channels_last"}}, "memory_format = channels_last"),
-        ({"model": "resnet20"}, "calculus with"),
+        ({"model": "resnet20"}, "calculus, but"),
     ],
 )
 def test_what_it_cannot_train_is_refused_with_the_reason(asked, change, why, tmp_path):

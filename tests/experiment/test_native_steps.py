@@ -218,7 +218,7 @@ def net():
 def test_a_network_from_a_file_is_left_to_torch_for_what_it_is(asked, engine, tmp_path):
     (tmp_path / "net.py").write_text(OWN)
     wanted = {**asked, "model": f"{tmp_path / 'net.py'}:net", "regularise": {}, "execution": {"engine": engine}}
-    with pytest.raises(ConfigError, match=f"{engine} with a network from a file"):
+    with pytest.raises(ConfigError, match=f"{engine}, but a network from a file"):
         told(wanted, tmp_path / "run")
 
 
@@ -232,7 +232,7 @@ def test_a_network_from_a_file_is_left_to_torch_for_what_it_is(asked, engine, tm
     ],
 )
 def test_what_torch_alone_does_is_refused_by_both_the_other_engines(asked, change, why, engine, tmp_path):
-    with pytest.raises(ConfigError, match=f"{engine} with {why}"):
+    with pytest.raises(ConfigError, match=f"{engine}, but {why}"):
         told({**asked, "loss": {}, **change, "execution": {"engine": engine}}, tmp_path / "run")
 
 
@@ -275,7 +275,7 @@ def test_pictures_that_are_only_moved_come_as_bytes(asked, more, dtype, tmp_path
 
 def test_asked_for_where_it_cannot_train_it_is_refused_with_the_reason(asked, tmp_path):
     wanted = {**asked, "optimizer": "rmsprop", "execution": {"engine": "native"}}
-    with pytest.raises(ConfigError, match="native with optimizer = rmsprop"):
+    with pytest.raises(ConfigError, match="native, but optimizer = rmsprop"):
         told(wanted, tmp_path / "run")
 
 
@@ -324,7 +324,7 @@ def test_several_processes_are_told_before_they_begin_that_it_is_not_for_them(as
     built = network_of(recipe, Given(num_classes=3, in_channels=1, image_size=32, dropout=None))
     here = machine(Asked(device="cpu"))
     assert native_plan(recipe, built, here).engine == "native"
-    with pytest.raises(ConfigError, match="native with 2 processes"):
+    with pytest.raises(ConfigError, match="native, but 2 processes"):
         native_plan(recipe, built, here, Processes(rank=0, world=2))
 
 

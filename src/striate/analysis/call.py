@@ -17,7 +17,8 @@ class Call:
     """An operation that has run.
 
     Args:
-        name: torch's, without overload and without the underscore of those that write over their input: "convolution".
+        name: torch's, without overload and without the underscore of those that write over their input: "convolution";
+            of an operation of somebody else's with its library's before it, "mine::mm".
         arguments: by name, defaults filled in; tensors as they are.
         outputs: the tensors that came out.
         pointwise: whether each number of the output comes of the numbers in its place alone.
@@ -73,8 +74,9 @@ def arguments_of(func: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, A
 def call_of(func: OpOverload, arguments: Mapping[str, Any], result: Any) -> Call:
     """The call of an operation, with its result."""
     outputs = result if isinstance(result, list | tuple) else (result,)
+    name = func.overloadpacket.__name__.rstrip("_")
     return Call(
-        name=func.overloadpacket.__name__.rstrip("_"),
+        name=name if func.namespace == "aten" else f"{func.namespace}::{name}",
         arguments=arguments,
         outputs=tuple(one for one in outputs if isinstance(one, Tensor)),
         pointwise=torch.Tag.pointwise in func.tags,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.analysis.call import arguments_of, call_of
@@ -15,7 +15,9 @@ from striate.analysis.costs import macs
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up what the operations cost."""
+    """Adds up what the operations cost; what operators of other functions run, such as `torch.cond`, is not seen."""
+
+    supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -25,9 +27,16 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # it would import torch's compiler, which takes longer than all the rest
 
-    def __torch_dispatch__(self, func: OpOverload, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.macs += macs(call_of(func, arguments_of(func, args, kwargs or {}), result))
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            return func(*args, **kwargs)
+        with self:  # in inference mode an operation comes as it was called, not as what it is made of
+            result = func.decompose(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        result = func(*args, **kwargs)
+        self.macs += macs(call_of(func, arguments_of(func, args, kwargs), result))
         return result
 
 

@@ -30,7 +30,7 @@ def calculus_plan(recipe: Recipe, built: Network, on: Machine, processes: Proces
     """
     if why := _obstacle(recipe, built, on, processes):
         fix = "leave execution.engine out: torch runs everything"
-        raise ConfigError("execution", "engine", "one that can train this", got=f"calculus with {why}", fix=fix)
+        raise ConfigError("execution", "engine", "one that can train this", got=f"calculus, but {why}", fix=fix)
     return by_engine("calculus", on, "as asked; every gradient by its formula")
 
 

@@ -91,7 +91,7 @@ def native_plan(recipe: Recipe, built: Network, on: Machine, processes: Processe
     if asked.engine == "native":
         if why:
             fix = "leave execution.engine out: torch runs everything"
-            raise ConfigError("execution", "engine", "one that can train this", got=f"native with {why}", fix=fix)
+            raise ConfigError("execution", "engine", "one that can train this", got=f"native, but {why}", fix=fix)
         return by_engine("native", on, f"as asked; {library()}")
     return why or by_engine("native", on, f"usual for a small network of layers in a row; {library()}")
 

@@ -80,7 +80,9 @@ def _row(module: nn.Module, calls: list[Call], x: Tensor) -> nn.Sequential:
     names = {layer: name for name, layer in module.named_modules()}
     for layer, given, made in calls:
         if not isinstance(given, Tensor) or not _same(x, given):
-            raise _no_row(names[layer] or "the output", "given what the layer before made", "other numbers")
+            raise _no_row(
+                names[layer] or "the output", "fed by the layer before it alone", "branches or functions between"
+            )
         if given.shape != x.shape:
             row.append(nn.Flatten())
         if layer is not module:

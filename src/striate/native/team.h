@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "vector.h"
+
 #if defined(__x86_64__) || defined(__i386__)
 #define RELAX __builtin_ia32_pause()
 #else
