@@ -52,7 +52,7 @@ def test_what_happens_between_the_layers_is_no_row(between):
 
 @pytest.mark.parametrize(("name", "shape"), [("resnet20", (3, 32, 32)), ("lenet5-1998", (1, 32, 32))])
 def test_branches_and_layers_of_one_network_alone_are_no_row(name, shape):
-    with pytest.raises(ConfigError, match="alone, got a branch"):
+    with pytest.raises(ConfigError, match="alone, got branches or functions between"):
         as_row(build(name), shape)
 
 
