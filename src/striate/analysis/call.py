@@ -33,8 +33,10 @@ class Call:
         return self.arguments[name]
 
     def inputs(self) -> Iterator[Tensor]:
-        """The tensors among the arguments, those in lists too."""
-        for value in self.arguments.values():
+        """The tensors among the arguments, those in lists too, but not where the result is to be written."""
+        for name, value in self.arguments.items():
+            if name == "out":
+                continue
             if isinstance(value, Tensor):
                 yield value
             elif isinstance(value, list | tuple):

@@ -62,7 +62,7 @@ def _convolution(call: Call) -> int:
 
 
 def _product(call: Call) -> int:
-    *_, a, b = (value for name, value in call.arguments.items() if isinstance(value, Tensor) and name != "out")
+    *_, a, b = call.inputs()
     return a.numel() * (b.shape[-1] if b.ndim > 1 else 1)
 
 
